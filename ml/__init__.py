@@ -1,0 +1,1 @@
+"""Scheduled retraining of recommenders: everything below this line runs without Airflow."""
