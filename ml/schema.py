@@ -1,0 +1,71 @@
+"""The reviewed schema of a pipeline's examples: TensorFlow Metadata's ``Schema`` as a text proto."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from ml.artifact import digest_of
+from ml.errors import Misconfigured
+
+ColumnType = Literal["string", "int", "float"]
+
+COLUMN_TYPES: dict[int, ColumnType] = {
+    schema_pb2.FeatureType.BYTES: "string",
+    schema_pb2.FeatureType.INT: "int",
+    schema_pb2.FeatureType.FLOAT: "float",
+}
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Names and types of an example's fields.
+
+    Attributes:
+        proto: the schema as TFDV reads it, with domains, presence and environments.
+        columns: field name → type, in the schema's order.
+    """
+
+    proto: schema_pb2.Schema
+    columns: dict[str, ColumnType]
+
+    @classmethod
+    def read(cls, path: Path) -> Schema:
+        """Parse a ``schema.pbtxt``.
+
+        Raises:
+            Misconfigured: if the file is missing, is not a text proto, or a feature has no scalar type.
+        """
+        try:
+            return cls.of(text_format.Parse(path.read_text(), schema_pb2.Schema()))
+        except OSError as error:
+            raise Misconfigured(
+                f"{path}: there is no readable schema ({error.strerror}). Propose one from landed examples "
+                "with `python -m ml schema infer`, review it and save it there."
+            ) from error
+        except (text_format.ParseError, ValueError) as error:
+            raise Misconfigured(
+                f"{path}: {error}. Expected a text proto of tensorflow.metadata.v0.Schema with a type of "
+                "BYTES, INT or FLOAT for every feature."
+            ) from error
+
+    @classmethod
+    def of(cls, proto: schema_pb2.Schema) -> Schema:
+        """Wrap a schema proto.
+
+        Raises:
+            ValueError: if a feature has no scalar type.
+        """
+        untyped = [feature.name for feature in proto.feature if feature.type not in COLUMN_TYPES]
+        if untyped:
+            raise ValueError(f"features {untyped} have no type")
+        return cls(proto, {feature.name: COLUMN_TYPES[feature.type] for feature in proto.feature})
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the schema in its canonical text form."""
+        return digest_of(text_format.MessageToString(self.proto))
