@@ -8,6 +8,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from ml.artifact import Window
 from ml.schema import Schema
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -41,6 +42,7 @@ class Landing(Section):
         slack_minutes: how far the time that a record was produced may lie from its event time. The
             scanned range is the window widened by it on both sides.
         max_reject_fraction: a larger share of unreadable records stops the run.
+        connection: the Airflow Connection of type Kafka.
     """
 
     topic: str
@@ -50,6 +52,7 @@ class Landing(Section):
     seek: Literal["time", "scan"] = "time"
     slack_minutes: Annotated[int, Field(ge=0)] = 120
     max_reject_fraction: Annotated[float, Field(ge=0, le=1)]
+    connection: str = Field("kafka_default", exclude=True)
 
 
 class Validation(Section):
@@ -264,6 +267,7 @@ class Serving(Section):
         ready_seconds: how long a new version may take to load.
         warmup_requests: how many real rows warm a version up, at most 1000.
         golden_requests: how many held-out rows the served version must answer like the offline model.
+        connection: the Airflow Connection of the model server.
     """
 
     model: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -271,6 +275,7 @@ class Serving(Section):
     ready_seconds: Positive = 120
     warmup_requests: Annotated[int, Field(ge=0, le=1000)] = 100
     golden_requests: Count = 100
+    connection: str = Field("serving_default", exclude=True)
 
 
 class Pipeline(Section):
@@ -301,6 +306,10 @@ class Pipeline(Section):
     def schema_path(self) -> Path:
         """The reviewed schema."""
         return self.folder / "schema.pbtxt"
+
+    def name_of(self, window: Window) -> str:
+        """The calendar day of a window in the pipeline's time zone, ISO 8601."""
+        return window.day(self.landing.time_zone).isoformat()
 
     def read_schema(self) -> Schema:
         """Read the reviewed schema.

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -128,7 +129,9 @@ class Store:
             shutil.rmtree(partial)
         partial.mkdir(parents=True)
         draft = Draft(partial, identity.kind)
+        started = time.monotonic()
         write(draft)
+        draft.measurements.setdefault("seconds", round(time.monotonic() - started, 3))
         manifest = _seal(identity, draft)
         sync_tree(partial)
         partial.rename(path)
