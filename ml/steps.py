@@ -140,9 +140,7 @@ def validate_examples(examples: Artifact, statistics: Artifact) -> Artifact:
     return anomalies
 
 
-def gather_window(
-    pipeline: str, examples: Artifact, statistics: Artifact, *, kafka: KafkaConnection
-) -> Artifact:
+def gather_window(examples: Artifact, statistics: Artifact, *, kafka: KafkaConnection) -> Artifact:
     """Gather the days of the training window, landing and checking those that are not there yet.
 
     An earlier day whose data was rejected is left out, by name; the run's own day is always in.
@@ -250,3 +248,27 @@ def decide_blessing(pipeline: str, start: str, end: str, evidence: dict[str, Art
             day.pipeline, evaluation.Evidence(watermark=day.window.end, **read), draft
         ),
     )
+
+
+def log_to_mlflow(
+    pipeline: str,
+    start: str,
+    end: str,
+    run: dict[str, str],
+    artifacts: dict[str, Artifact | None],
+    *,
+    mlflow: MlflowConnection,
+) -> dict[str, str]:
+    """Write the night into MLflow: one run, found again by its key, whatever the night came to."""
+    raise NotImplementedError
+
+
+def push_model(
+    blessing: Artifact,
+    logged: dict[str, str],
+    *,
+    serving: ServingConnection,
+    mlflow: MlflowConnection,
+) -> Artifact:
+    """Publish a blessed model: stage, load, ask the golden requests, then move the label and the alias."""
+    raise NotImplementedError

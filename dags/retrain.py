@@ -1,0 +1,68 @@
+"""The nightly walk from topic to served model, one DAG per pipeline folder."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TriggerRule
+from retraining.notifications import notify
+from retraining.operators import LogOperator, PushOperator, TrainOperator, run_step
+from retraining.policies import RETRIES
+
+from ml import steps
+
+MLFLOW = {"mlflow": "mlflow_default"}
+NIGHT = {"start": "{{ data_interval_start }}", "end": "{{ data_interval_end }}"}
+RUN = {"key": "{{ dag.dag_id }}/{{ run_id }}", "url": "{{ ti.log_url.split('/tasks/')[0] }}"}
+REFRESH = Param(
+    "", type="string", description="A reason to judge against what serves now, not what served then"
+)
+
+for pipeline in map(steps.load_pipeline, steps.pipeline_names()):
+    kafka = {"kafka": pipeline.landing.connection}
+    serving = {"serving": pipeline.serving.connection}
+    with DAG(
+        dag_id=f"retrain_{pipeline.name}",
+        description=pipeline.description,
+        schedule=CronDataIntervalTimetable("0 0 * * *", timezone=pipeline.landing.time_zone),
+        start_date=pendulum.datetime(2025, 1, 1, tz=pipeline.landing.time_zone),
+        catchup=False,
+        max_active_runs=1,
+        default_args={"owner": pipeline.owner, "on_failure_callback": notify, **RETRIES},
+        params={"refresh_production": REFRESH},
+        tags=["retraining", *pipeline.tags],
+        doc_md=steps.__doc__,
+    ):
+        night = {"pipeline": pipeline.name, **NIGHT}
+        settle = timedelta(minutes=pipeline.landing.settle_minutes)
+        settled = TimeDeltaSensor(task_id="wait_for_settle", delta=settle, deferrable=True)
+        production = run_step(
+            steps.resolve_production, serving | MLFLOW, refresh="{{ params.refresh_production }}", **night
+        )
+        examples = run_step(steps.land_examples, kafka, **night)
+        statistics = run_step(steps.compute_statistics, examples=examples)
+        anomalies = run_step(steps.validate_examples, examples=examples, statistics=statistics)
+        drift_report = run_step(steps.measure_drift, statistics=statistics, production=production)
+        window = run_step(steps.gather_window, kafka, examples=examples, statistics=statistics)
+        model = run_step(steps.train_candidate, operator=TrainOperator, training_window=window)
+        judged = {"model": model, "production": production, "training_window": window}
+        evaluation = run_step(steps.evaluate_candidate, **judged)
+        measured = {"anomalies": anomalies, "drift_report": drift_report, "evaluation": evaluation}
+        blessing = run_step(
+            steps.decide_blessing,
+            trigger_rule=TriggerRule.ALL_DONE,
+            evidence={"production": production, **measured},
+            **night,
+        )
+        made = {"examples": examples, "statistics": statistics, **judged, **measured, "blessing": blessing}
+        logged = run_step(
+            steps.log_to_mlflow, MLFLOW, LogOperator, TriggerRule.ALL_DONE, run=RUN, artifacts=made, **night
+        )
+        pushed = run_step(
+            steps.push_model, serving | MLFLOW, PushOperator, blessing=blessing, logged=logged, **judged
+        )
+        settled >> [production, examples]
+        anomalies >> window
+        [drift_report, evaluation] >> pushed

@@ -1,0 +1,44 @@
+"""Telling a person that a night was blocked or has failed."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+SLACK_CONNECTION = "slack_default"
+
+log = logging.getLogger(__name__)
+
+
+def notify(context: Any) -> None:
+    """Send one message to Slack, or to the log where no Slack Connection is configured.
+
+    Used as ``on_failure_callback`` of every task and ``on_skipped_callback`` of the push, so that a
+    night speaks up once: what depends on a failed task does not fail by itself.
+    """
+    message = describe(context)
+    try:
+        Connection.get(SLACK_CONNECTION)
+    except AirflowNotFoundException:
+        log.warning("%s (Airflow has no Connection %r, so this was not sent)", message, SLACK_CONNECTION)
+        return
+    send(message)
+
+
+def describe(context: Any) -> str:
+    """What happened in which night, why, and where to look."""
+    task = context["ti"]
+    what = "was not published" if task.task_id == "push_model" and not context.get("exception") else "stopped"
+    reason = context.get("exception") or "the gate did not bless it; the run's note and MLflow say why"
+    night = f"{context['data_interval_start']:%Y-%m-%d}"
+    return f"{task.dag_id}, night of {night}, {what} at {task.task_id}: {reason}\n{task.log_url}"
+
+
+def send(message: str) -> None:
+    """Post to the webhook of the Slack Connection."""
+    from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
+
+    SlackWebhookHook(slack_webhook_conn_id=SLACK_CONNECTION).send(text=message)

@@ -1,0 +1,116 @@
+"""Tasks that run one step of ``ml`` each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from inspect import cleandoc
+from typing import Any
+
+from airflow.sdk import BaseOperator, Context, TriggerRule, XComArg
+from airflow.sdk.exceptions import AirflowSkipException
+
+from retraining.connections import read_connection
+from retraining.links import MlflowRunLink
+from retraining.notifications import notify
+
+
+class StepOperator(BaseOperator):
+    """Runs one function of ``ml.steps`` and hands its artifact on.
+
+    Args:
+        step: the function's name.
+        arguments: its arguments; templates and the outputs of other tasks are filled in, None for the
+            output of a task that made none.
+        connections: its connection arguments, each with the id of an Airflow Connection.
+    """
+
+    template_fields: Sequence[str] = ("arguments",)
+    template_fields_renderers = {"arguments": "json"}  # noqa: RUF012 - Airflow declares a plain dict
+    ui_color = "#e8f0fe"
+
+    def __init__(
+        self,
+        *,
+        step: str,
+        arguments: dict[str, Any],
+        connections: dict[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.step = step
+        self.arguments = arguments
+        self.connections = connections or {}
+
+    def execute(self, context: Context) -> Any:
+        """Run the step. What the gate or the fence withholds is skipped, not failed."""
+        pin_code_version(context)
+        from ml import steps
+        from ml.errors import RetrainingError, Withheld
+
+        connections = {purpose: read_connection(purpose, id_) for purpose, id_ in self.connections.items()}
+        try:
+            return getattr(steps, self.step)(**self.arguments, **connections)
+        except Withheld as withheld:
+            raise AirflowSkipException(str(withheld)) from withheld
+        except RetrainingError as error:
+            if error.evidence:
+                context["ti"].xcom_push(key="return_value", value=error.evidence)
+            raise
+
+
+class TrainOperator(StepOperator):
+    """Runs the training step, and ends its worker processes when the task is killed."""
+
+    def on_kill(self) -> None:
+        """Stop every worker process that this task has started."""
+        from ml import steps
+
+        steps.stop_training()
+
+
+class LogOperator(StepOperator):
+    """Runs the logging step; its page links to the MLflow run."""
+
+    operator_extra_links = (MlflowRunLink(),)
+
+
+class PushOperator(StepOperator):
+    """Runs the publication, and tells a person when the night was not published."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(on_skipped_callback=notify, **kwargs)
+
+
+def run_step(
+    step: Callable[..., Any],
+    connections: dict[str, str] | None = None,
+    operator: type[StepOperator] = StepOperator,
+    trigger_rule: TriggerRule = TriggerRule.ALL_SUCCESS,
+    **arguments: Any,
+) -> XComArg:
+    """Make the task of a step, named and documented as the step is.
+
+    Args:
+        step: a function of ``ml.steps``.
+        connections: its connection arguments, each with the id of an Airflow Connection.
+        operator: what runs it.
+        trigger_rule: when it runs.
+        arguments: the step's other arguments; outputs of tasks become its upstreams.
+    """
+    task = operator(
+        task_id=step.__name__,
+        step=step.__name__,
+        arguments=arguments,
+        connections=connections,
+        trigger_rule=trigger_rule,
+        doc_md=cleandoc(step.__doc__ or ""),
+    )
+    return task.output
+
+
+def pin_code_version(context: Context) -> None:
+    """Tell ``ml`` the commit that a Git bundle pinned: its checkout has no git directory to ask."""
+    version = getattr(context["ti"], "bundle_instance", None) and context["ti"].bundle_instance.version
+    if version:
+        os.environ["RETRAIN_COMMIT"] = version
