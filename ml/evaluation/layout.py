@@ -1,4 +1,4 @@
-"""What ``evaluation.json`` holds. MLflow's metric names are its paths, for example ``slice.device.mobile.gain.auc``.
+"""What ``evaluation.json`` holds. Its paths are MLflow's metric names, such as ``slice.new_user.gain.auc``.
 
 ::
 

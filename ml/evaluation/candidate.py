@@ -1,0 +1,109 @@
+"""Candidate and production on the same held-out rows."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ml.artifact import Window
+from ml.config import Pipeline
+from ml.evaluation.holdout import Holdout, Scorer, score_holdout
+from ml.evaluation.report import Scored, measure
+from ml.evaluation.slices import Partition
+from ml.store import Draft
+
+MAX_SCORES = 200_000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Models:
+    """Directories of the two ``model`` artifacts.
+
+    Attributes:
+        candidate: the one that was just trained.
+        production: the one that is really serving, or None if none is.
+    """
+
+    candidate: Path
+    production: Path | None
+
+
+def evaluate_candidate(
+    pipeline: Pipeline, models: Models, examples: Path, holdout: Window, draft: Draft
+) -> None:
+    """Score both models on the held-out rows and write ``evaluation.json`` and ``scores.parquet``.
+
+    What they hold is written in `ml.evaluation.layout`. Whether the numbers are good is the gate's business.
+
+    Args:
+        pipeline: names label, features and slices, and the confidence of the intervals.
+        models: whose scores are compared.
+        examples: directory of the day's landed examples.
+        holdout: the end of the day, which neither model was trained on.
+        draft: the evaluation to be written.
+
+    Raises:
+        DataRejected: if a label is neither 0 nor 1.
+        Misconfigured: if the examples lack a feature, or two slices have the same name.
+    """
+    scorers = {"candidate": _scorer(pipeline, models.candidate)}
+    if models.production:
+        scorers["production"] = _scorer(pipeline, models.production)
+    started = time.monotonic()
+    scored = score_holdout(Holdout(pipeline, examples, holdout), scorers)
+    scoring, started = time.monotonic() - started, time.monotonic()
+    write_evaluation(scored, holdout, pipeline.gate.confidence, draft)
+    draft.measurements["scoring_seconds"] = scoring
+    draft.measurements["measuring_seconds"] = time.monotonic() - started
+
+
+def write_evaluation(scored: Scored, holdout: Window, confidence: float, draft: Draft) -> None:
+    """Measure scored rows, and write the numbers and the rows that they come from."""
+    evaluation = measure(scored, holdout, confidence)
+    draft.write_json(evaluation)
+    scores = _scores_table(scored)
+    pq.write_table(scores, draft.path / "scores.parquet", compression="zstd")
+    draft.facts.update(
+        rows=evaluation["rows"],
+        positives=evaluation["positives"],
+        slices=len(evaluation["slices"]),
+        scores=len(scores),
+    )
+    log.info(
+        "measured %d held-out rows overall and in %d slices", evaluation["rows"], len(evaluation["slices"])
+    )
+
+
+def _scorer(pipeline: Pipeline, model: Path) -> Scorer:
+    from ml.features.requests import to_tensors
+    from ml.features.scoring import load_scorer
+
+    score = load_scorer(model / "saved_model")
+    return lambda batch: score(to_tensors(pipeline, batch))
+
+
+def _scores_table(scored: Scored) -> pa.Table:
+    count = len(scored.labels)
+    rows = np.arange(count) if count <= MAX_SCORES else np.linspace(0, count - 1, MAX_SCORES).astype(np.intp)
+    production = None if scored.production is None else scored.production[rows]
+    columns = {
+        "label": pa.array(scored.labels[rows].astype(np.int8)),
+        "candidate": pa.array(scored.candidate[rows], pa.float32()),
+        "production": pa.nulls(len(rows), pa.float32())
+        if production is None
+        else pa.array(production, pa.float32()),
+    }
+    return pa.table(columns | {f"slice.{part.name}": _slice_names(part, rows) for part in scored.partitions})
+
+
+def _slice_names(part: Partition, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> pa.DictionaryArray:
+    codes = part.codes[rows].astype(np.int32) - 1
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(part.slices, pa.string()))
