@@ -1,0 +1,94 @@
+"""What the gate asks of the day's data: is it newer than production's, sound, and of the kind it knows?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ml.evaluation.verdict import Evidence, Rule
+
+SHOWN = 5
+
+
+def data_rules(thresholds: Mapping[str, float], evidence: Evidence) -> list[Rule]:
+    """All rules on the data.
+
+    Args:
+        thresholds: bits of divergence by feature; each of these features must have been measured.
+        evidence: see `Evidence`.
+    """
+    return [*_watermark(evidence), _anomalies(evidence.anomalies), *_drift(thresholds, evidence)]
+
+
+def warnings(anomalies: dict[str, Any] | None) -> list[str]:
+    """Anomalies that do not stop a run, in words."""
+    return [_describe(finding) for finding in _findings(anomalies, "warn")]
+
+
+def _watermark(evidence: Evidence) -> list[Rule]:
+    if evidence.production is None or evidence.served_version is None:
+        return []
+    served: str | None = evidence.production["watermark"]
+    newer = served is not None and evidence.watermark > datetime.fromisoformat(served)
+    candidate = f"{evidence.watermark:%Y-%m-%d %H:%M} UTC"
+    version = f"version {evidence.served_version}, which is serving,"
+    if served is None:
+        reason = f"{version} has no watermark, so nothing can be shown to be newer than it"
+    elif newer:
+        reason = f"the candidate's data ends {candidate}, later than production's"
+    else:
+        reason = f"the candidate's data ends {candidate}, and that of {version} ends {served}: it is no newer"
+    return [
+        Rule(
+            "watermark", newer, evidence.watermark.isoformat(), served and f"after {served}", "STALE", reason
+        )
+    ]
+
+
+def _anomalies(anomalies: dict[str, Any] | None) -> Rule:
+    expected = "no anomaly that stops the run"
+    if anomalies is None:
+        reason = "the examples were not held against the schema: validation did not finish"
+        return Rule("anomalies", False, None, expected, "PAUSED", reason)
+    stopping = _findings(anomalies, "stop")
+    if not anomalies["stop"]:
+        return Rule("anomalies", True, len(stopping), expected, "PAUSED", "the examples keep to the schema")
+    shown = "; ".join(_describe(finding) for finding in stopping[:SHOWN])
+    more = f"; and {len(stopping) - SHOWN} more" if len(stopping) > SHOWN else ""
+    return Rule(
+        "anomalies", False, len(stopping), expected, "PAUSED", f"anomalies stopped the run: {shown}{more}"
+    )
+
+
+def _findings(anomalies: dict[str, Any] | None, severity: str) -> list[dict[str, Any]]:
+    return [finding for finding in (anomalies or {}).get("findings", []) if finding["severity"] == severity]
+
+
+def _describe(finding: dict[str, Any]) -> str:
+    return f"{finding['feature']}: {finding['description']}"
+
+
+def _drift(thresholds: Mapping[str, float], evidence: Evidence) -> list[Rule]:
+    """There is no drift without a production version: it has no baseline yet."""
+    if evidence.served_version is None or _stopped(evidence.anomalies):
+        return []
+    if evidence.drift_report is None:
+        reason = "drift was not measured: the report is missing"
+        return [Rule("drift", False, None, "a drift report", "PAUSED", reason)]
+    measured = {entry["feature"]: entry for entry in evidence.drift_report["features"]}
+    return [_feature(name, bits, measured.get(name)) for name, bits in sorted(thresholds.items())]
+
+
+def _stopped(anomalies: dict[str, Any] | None) -> bool:
+    return anomalies is not None and bool(anomalies["stop"])
+
+
+def _feature(name: str, threshold: float, entry: dict[str, Any] | None) -> Rule:
+    expected = f"at most {threshold:g} bits"
+    if entry is None or entry["drifted"] is None:
+        reason = f"drift of {name} could not be measured"
+        return Rule(f"drift.{name}", False, None, expected, "PAUSED", reason)
+    bits = entry["divergence_bits"]
+    moved = f"{name} is {bits:.3f} bits away from production's baseline; {threshold:g} are allowed"
+    return Rule(f"drift.{name}", not entry["drifted"], bits, expected, "PAUSED", moved)

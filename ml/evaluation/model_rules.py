@@ -1,0 +1,168 @@
+"""What the gate asks of the candidate: is it good enough, better than production, and nowhere worse?"""
+
+from __future__ import annotations
+
+from ml.config import Gate
+from ml.evaluation.estimate import probability_above
+from ml.evaluation.layout import Evaluation, Gain, Section
+from ml.evaluation.metrics import LEAST_OF_A_CLASS, METRICS
+from ml.evaluation.paired import rejected_by_holm
+from ml.evaluation.verdict import Rule
+
+
+def model_rules(gate: Gate, evaluation: Evaluation, served_version: int | None) -> list[Rule]:
+    """All rules on the model.
+
+    With too few rows nothing else is asked, since no answer would mean anything. Without a production
+    version the floors alone apply.
+    """
+    overall, enough = evaluation["overall"], _rows(gate, evaluation)
+    if overall["candidate"] is None:
+        return [enough, _unmeasured(overall)]
+    if not enough.passed:
+        return [enough]
+    if served_version is None:
+        return [enough, *_floors(gate, overall)]
+    gain = _gain(gate, overall, served_version)
+    return [enough, gain, *_slices(gate, evaluation), *_floors(gate, overall)]
+
+
+def remarks(gate: Gate, evaluation: Evaluation) -> list[str]:
+    """What decides nothing and should be known: slices too small to vote, and losses that may be chance."""
+    small = [
+        f"slice {name} does not vote: {section['rows']} rows, and {gate.min_slice_examples} are asked for"
+        for name, section in sorted(evaluation["slices"].items())
+        if section["rows"] < gate.min_slice_examples
+    ]
+    doubtful = [
+        f"slice {name} may have lost more than the {gate.slice_margin:.2%} allowed: {_spread(gain)}"
+        for name, gain in sorted(_slice_gains(gate, evaluation).items())
+        if gain is not None and gain["relative"] < -gate.slice_margin
+    ]
+    return small + doubtful
+
+
+def _rows(gate: Gate, evaluation: Evaluation) -> Rule:
+    rows, enough = evaluation["rows"], evaluation["rows"] >= gate.min_examples
+    reason = f"there are {rows} held-out rows, and {gate.min_examples} are asked for"
+    gain = _gain_of(gate, evaluation["overall"])
+    if gain and not enough:
+        reason += f"; so few show a gain only if it is {gain['detectable']:.2%} or more"
+    return Rule("rows", enough, rows, f"at least {gate.min_examples}", "INCONCLUSIVE", reason)
+
+
+def _unmeasured(overall: Section) -> Rule:
+    one_sided = min(overall["positives"], overall["rows"] - overall["positives"]) < LEAST_OF_A_CLASS
+    reason = f"the candidate could not be measured: {overall['reason']}"
+    return Rule("evaluation", False, None, "metrics", "INCONCLUSIVE" if one_sided else "FAIL", reason)
+
+
+def _floors(gate: Gate, overall: Section) -> list[Rule]:
+    candidate, floors = overall["candidate"] or {}, gate.floors
+    auc, calibration = candidate["auc"]["value"], candidate["calibration"]["value"]
+    inside = floors.calibration_low <= calibration <= floors.calibration_high
+    expected = f"{floors.calibration_low:g} to {floors.calibration_high:g}"
+    return [
+        Rule(
+            "floor.auc",
+            auc >= floors.auc,
+            auc,
+            f"at least {floors.auc:g}",
+            "FAIL",
+            f"AUC is {auc:.4f}; at least {floors.auc:g} is asked for",
+        ),
+        Rule(
+            "floor.calibration",
+            inside,
+            calibration,
+            expected,
+            "FAIL",
+            f"{calibration:.3f} positives are predicted for each actual one; {expected} is asked for",
+        ),
+    ]
+
+
+def _gain(gate: Gate, overall: Section, served_version: int) -> Rule:
+    name, expected = f"gain.{gate.metric}", f"at least {gate.min_gain:.2%}, significantly above 0"
+    gain = _gain_of(gate, overall)
+    if gain is None:
+        why = overall["reason"] or "it was not scored on the same rows"
+        return Rule(name, False, None, expected, "FAIL", f"version {served_version} was not compared: {why}")
+    reached = gain["relative"] >= gate.min_gain
+    passed = reached and gain["p_value"] is not None and gain["p_value"] < 1 - gate.confidence
+    ruled_out = gain["high"] < gate.min_gain
+    reason = f"{_comparison(gate, overall, gain, served_version)}; {gate.min_gain:.2%} is asked for"
+    if not passed:
+        reason += ", which is ruled out" if ruled_out else _doubt(gate, overall["rows"], gain, reached)
+    return Rule(name, passed, gain["relative"], expected, "FAIL" if ruled_out else "INCONCLUSIVE", reason)
+
+
+def _comparison(gate: Gate, overall: Section, gain: Gain, served_version: int) -> str:
+    values = [(overall[model] or {})[gate.metric]["value"] for model in ("candidate", "production")]
+    title = METRICS[gate.metric].title
+    return (
+        f"{title} is {values[0]:.4f} and that of version {served_version} is {values[1]:.4f}: {_spread(gain)}"
+    )
+
+
+def _spread(gain: Gain) -> str:
+    p_value = "untestable" if gain["p_value"] is None else f"p = {gain['p_value']:.2g}"
+    better = "better" if gain["relative"] >= 0 else "worse"
+    return f"{abs(gain['relative']):.2%} {better} ({gain['low']:+.2%} to {gain['high']:+.2%}, {p_value})"
+
+
+def _doubt(gate: Gate, rows: int, gain: Gain, reached: bool) -> str:
+    doubt = ", and this may be chance" if reached else ", which is not reached but not ruled out either"
+    seen = f"; {rows} rows show a gain of {gain['detectable']:.2%} or more four times in five"
+    if not 0 < gate.min_gain < gain["detectable"]:
+        return doubt + seen
+    needed = rows * (gain["detectable"] / gate.min_gain) ** 2
+    return f"{doubt}{seen}, and to show {gate.min_gain:.2%} it would take about {float(f'{needed:.2g}'):.0f}"
+
+
+def _slices(gate: Gate, evaluation: Evaluation) -> list[Rule]:
+    gains = _slice_gains(gate, evaluation)
+    worse = {
+        name: _p_value_worse(gain, gate.slice_margin) for name, gain in gains.items() if gain is not None
+    }
+    lost = rejected_by_holm(worse, 1 - gate.confidence)
+    return [
+        _slice(gate, name, gain, name in lost)
+        if gain is not None
+        else _uncompared_slice(gate, name, evaluation["slices"][name])
+        for name, gain in sorted(gains.items())
+    ]
+
+
+def _slice(gate: Gate, name: str, gain: Gain, lost: bool) -> Rule:
+    expected = f"not significantly below -{gate.slice_margin:.2%}"
+    reason = f"slice {name}: {METRICS[gate.metric].title} is {_spread(gain)}"
+    if lost:
+        reason += f", and a loss of more than {gate.slice_margin:.2%} is certain enough"
+    return Rule(f"slice.{name}.gain.{gate.metric}", not lost, gain["relative"], expected, "FAIL", reason)
+
+
+def _uncompared_slice(gate: Gate, name: str, section: Section) -> Rule:
+    reason = f"slice {name} has {section['rows']} rows and could not be compared: {section['reason']}"
+    return Rule(f"slice.{name}.gain.{gate.metric}", False, None, "a comparison", "INCONCLUSIVE", reason)
+
+
+def _slice_gains(gate: Gate, evaluation: Evaluation) -> dict[str, Gain | None]:
+    """Those with enough rows to vote; None for one that could not be compared all the same."""
+    return {
+        name: _gain_of(gate, section)
+        for name, section in evaluation["slices"].items()
+        if section["rows"] >= gate.min_slice_examples
+    }
+
+
+def _gain_of(gate: Gate, section: Section) -> Gain | None:
+    return (section["gain"] or {}).get(gate.metric)
+
+
+def _p_value_worse(gain: Gain, margin: float) -> float:
+    """One-sided p-value of the hypothesis that the slice lost no more than the margin."""
+    distance = gain["relative"] + margin
+    if gain["standard_error"] == 0:
+        return 0.0 if distance < 0 else 1.0
+    return probability_above(-distance / gain["standard_error"])
