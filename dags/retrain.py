@@ -45,7 +45,8 @@ for pipeline in map(steps.load_pipeline, steps.pipeline_names()):
         statistics = run_step(steps.compute_statistics, examples=examples)
         anomalies = run_step(steps.validate_examples, examples=examples, statistics=statistics)
         drift_report = run_step(steps.measure_drift, statistics=statistics, production=production)
-        window = run_step(steps.gather_window, kafka, examples=examples, statistics=statistics)
+        landed = {"examples": examples, "statistics": statistics, "anomalies": anomalies}
+        window = run_step(steps.gather_window, kafka, **landed)
         model = run_step(steps.train_candidate, operator=TrainOperator, training_window=window)
         judged = {"model": model, "production": production, "training_window": window}
         evaluation = run_step(steps.evaluate_candidate, **judged)
@@ -64,5 +65,4 @@ for pipeline in map(steps.load_pipeline, steps.pipeline_names()):
             steps.push_model, serving | MLFLOW, PushOperator, blessing=blessing, logged=logged, **judged
         )
         settled >> [production, examples]
-        anomalies >> window
         [drift_report, evaluation] >> pushed

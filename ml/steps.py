@@ -140,14 +140,18 @@ def validate_examples(examples: Artifact, statistics: Artifact) -> Artifact:
     return anomalies
 
 
-def gather_window(examples: Artifact, statistics: Artifact, *, kafka: KafkaConnection) -> Artifact:
+def gather_window(
+    examples: Artifact, statistics: Artifact, anomalies: Artifact, *, kafka: KafkaConnection
+) -> Artifact:
     """Gather the days of the training window, landing and checking those that are not there yet.
 
     An earlier day whose data was rejected is left out, by name; the run's own day is always in.
     """
     day = Day.of_artifact(examples)
     earlier = [_earlier_day(day, window, kafka) for window in earlier_days(day)]
-    today = WindowDay(day=day.name, examples=examples, statistics=statistics, left_out=None)
+    today = WindowDay(
+        day=day.name, examples=examples, statistics=statistics, anomalies=anomalies, left_out=None
+    )
     return write_training_window(day, [*earlier, today])
 
 
@@ -156,11 +160,13 @@ def _earlier_day(day: Day, window: Window, kafka: KafkaConnection) -> WindowDay:
     try:
         examples = land_examples(day.pipeline.name, **window.as_json(), kafka=kafka)
         statistics = compute_statistics(examples)
-        validate_examples(examples, statistics)
+        anomalies = validate_examples(examples, statistics)
     except DataRejected as rejected:
         log.warning("%s is left out of the training window: %s", name, rejected)
-        return WindowDay(day=name, examples=None, statistics=None, left_out=type(rejected).__name__)
-    return WindowDay(day=name, examples=examples, statistics=statistics, left_out=None)
+        return WindowDay(
+            day=name, examples=None, statistics=None, anomalies=None, left_out=type(rejected).__name__
+        )
+    return WindowDay(day=name, examples=examples, statistics=statistics, anomalies=anomalies, left_out=None)
 
 
 def measure_drift(statistics: Artifact, production: Artifact) -> Artifact:
@@ -248,6 +254,22 @@ def decide_blessing(pipeline: str, start: str, end: str, evidence: dict[str, Art
             day.pipeline, evaluation.Evidence(watermark=day.window.end, **read), draft
         ),
     )
+
+
+def infer_schema(examples: Artifact) -> str:
+    """Propose a schema from a landed day, as a text proto for a person to review."""
+    from ml import validation
+
+    day = Day.of_artifact(examples)
+    return validation.infer_schema(day.pipeline, day.store.open(examples))
+
+
+def diff_schema(examples: Artifact) -> str:
+    """Say in words how the reviewed schema differs from what a landed day suggests."""
+    from ml import validation
+
+    day = Day.of_artifact(examples)
+    return "\n".join(validation.diff_schema(day.pipeline, day.store.open(examples)))
 
 
 def log_to_mlflow(

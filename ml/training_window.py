@@ -19,12 +19,14 @@ class WindowDay(TypedDict):
         day: the calendar day in the pipeline's time zone, ISO 8601.
         examples: what was landed, or None if the day is left out.
         statistics: of the same day.
+        anomalies: of the same day; none of them says stop.
         left_out: why the day is left out, or None.
     """
 
     day: str
     examples: Artifact | None
     statistics: Artifact | None
+    anomalies: Artifact | None
     left_out: str | None
 
 
@@ -57,7 +59,11 @@ def holdout_of(day: Day) -> Window:
 
 def write_training_window(day: Day, days: Sequence[WindowDay]) -> Artifact:
     """Write down which days are learned from, and which are left out and why."""
-    inputs = {f"{kind}-{part['day']}": part[kind] for part in days for kind in ("examples", "statistics")}
+    inputs: dict[str, Artifact | None] = {}
+    for part in days:
+        inputs[f"examples-{part['day']}"] = part["examples"]
+        inputs[f"statistics-{part['day']}"] = part["statistics"]
+        inputs[f"anomalies-{part['day']}"] = part["anomalies"]
     left_out = {part["day"]: part["left_out"] for part in days if part["left_out"]}
     holdout = holdout_of(day).as_json()
     return day.produce(
