@@ -61,8 +61,6 @@ for pipeline in map(steps.load_pipeline, steps.pipeline_names()):
         logged = run_step(
             steps.log_to_mlflow, MLFLOW, LogOperator, TriggerRule.ALL_DONE, run=RUN, artifacts=made, **night
         )
-        pushed = run_step(
-            steps.push_model, serving | MLFLOW, PushOperator, blessing=blessing, logged=logged, **judged
-        )
+        pushed = run_step(steps.push_model, serving | MLFLOW, PushOperator, blessing=blessing, logged=logged)
         settled >> [production, examples]
         [drift_report, evaluation] >> pushed

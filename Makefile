@@ -1,0 +1,50 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+.DEFAULT_GOAL := help
+PYTHON3 ?= python3
+RUN := .venv/bin/python
+export RETRAIN_HOME ?= var
+
+.PHONY: help install demo up clean-demo test test-fast lint lock env bench-landing bench-quality bench-statistics bench-evaluation
+
+help:  ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+install:  ## Make .venv from requirements.txt (done by the others when needed)
+	@$(PYTHON3) deploy/bootstrap.py
+
+demo: install  ## Five nights from topic to served model, run by a real Airflow
+	@$(RUN) -m tests.demo run
+
+up: install  ## Serve the pages of Airflow, MLflow and serving over the demo's state until Ctrl-C
+	@$(RUN) -m tests.demo up
+
+clean-demo: install  ## Forget the demo's state
+	@$(RUN) -m tests.demo clean
+
+test: install  ## The whole suite
+	@$(RUN) -m pytest
+
+test-fast: install  ## Without the tests that start processes
+	@$(RUN) -m pytest -m "not integration"
+
+lint: install  ## Style, types, import contracts
+	@.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && .venv/bin/lint-imports
+
+lock: install  ## Compile requirements.in into requirements.txt
+	@.venv/bin/uv pip compile --quiet --python-version 3.11 --no-emit-index-url --no-header \
+		requirements.in --output-file requirements.txt
+
+env: install  ## Write .env with generated secrets for docker-compose.yaml
+	@$(RUN) deploy/make_env.py
+
+bench-landing: install  ## Kafka to Parquet against raw consumption
+	@$(RUN) -m benchmarks.landing
+
+bench-statistics: install  ## Statistics against TFDV's own ways
+	@$(RUN) -m benchmarks.statistics
+
+bench-evaluation: install  ## Metrics against scikit-learn, the gate's false passes and power
+	@$(RUN) -m benchmarks.evaluation
+
+bench-quality: install  ## AUC against DeepCTR, logistic regression and the known best
+	@$(RUN) -m benchmarks.quality
