@@ -27,23 +27,28 @@ def warnings(anomalies: dict[str, Any] | None) -> list[str]:
 
 
 def _watermark(evidence: Evidence) -> list[Rule]:
-    if evidence.production is None or evidence.served_version is None:
+    production = evidence.production
+    if production is None:
+        reason = "it was not found out which version is serving"
+        return [Rule("production", False, None, "the version that is serving", "FAIL", reason)]
+    if production["version"] is None:
         return []
-    served: str | None = evidence.production["watermark"]
+    served: str | None = production["watermark"]
     newer = served is not None and evidence.watermark > datetime.fromisoformat(served)
-    candidate = f"{evidence.watermark:%Y-%m-%d %H:%M} UTC"
+    expected = served and f"after {served}"
+    return [
+        Rule("watermark", newer, evidence.watermark.isoformat(), expected, "STALE", _age(evidence, served))
+    ]
+
+
+def _age(evidence: Evidence, served: str | None) -> str:
     version = f"version {evidence.served_version}, which is serving,"
     if served is None:
-        reason = f"{version} has no watermark, so nothing can be shown to be newer than it"
-    elif newer:
-        reason = f"the candidate's data ends {candidate}, later than production's"
-    else:
-        reason = f"the candidate's data ends {candidate}, and that of {version} ends {served}: it is no newer"
-    return [
-        Rule(
-            "watermark", newer, evidence.watermark.isoformat(), served and f"after {served}", "STALE", reason
-        )
-    ]
+        return f"{version} has no watermark, so nothing can be shown to be newer than it"
+    ends = f"{evidence.watermark:%Y-%m-%d %H:%M} UTC"
+    return (
+        f"the candidate's data end {ends}, and those of {version} end {served}; only newer ones are published"
+    )
 
 
 def _anomalies(anomalies: dict[str, Any] | None) -> Rule:
@@ -53,12 +58,11 @@ def _anomalies(anomalies: dict[str, Any] | None) -> Rule:
         return Rule("anomalies", False, None, expected, "PAUSED", reason)
     stopping = _findings(anomalies, "stop")
     if not anomalies["stop"]:
-        return Rule("anomalies", True, len(stopping), expected, "PAUSED", "the examples keep to the schema")
+        return Rule("anomalies", True, 0, expected, "PAUSED", "the examples keep to the schema")
     shown = "; ".join(_describe(finding) for finding in stopping[:SHOWN])
     more = f"; and {len(stopping) - SHOWN} more" if len(stopping) > SHOWN else ""
-    return Rule(
-        "anomalies", False, len(stopping), expected, "PAUSED", f"anomalies stopped the run: {shown}{more}"
-    )
+    reason = f"anomalies stopped the run: {shown}{more}"
+    return Rule("anomalies", False, len(stopping), expected, "PAUSED", reason)
 
 
 def _findings(anomalies: dict[str, Any] | None, severity: str) -> list[dict[str, Any]]:

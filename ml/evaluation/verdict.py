@@ -22,7 +22,8 @@ class Evidence:
 
     Attributes:
         watermark: the end of the candidate's window.
-        production: ``production.json``, the version that the candidate would replace.
+        production: ``production.json``, the version that the candidate would replace; its ``version`` is
+            None before the first.
         anomalies: ``anomalies.json`` of the day.
         drift_report: ``drift_report.json`` of the day against production's baseline.
         evaluation: ``evaluation.json`` of candidate and production.
