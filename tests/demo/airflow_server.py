@@ -1,0 +1,155 @@
+"""A real Airflow over SQLite, for the demo and the tests: scheduler, dag-processor, triggerer, api-server."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from ml.durable import write_atomically
+from tests.demo.process import ManagedProcess, free_port
+
+BUNDLE = Path(__file__).resolve().parents[2]
+START_SECONDS = 240
+USER = "admin"
+COMPONENTS = ("scheduler", "dag-processor", "triggerer")
+
+
+@dataclass(frozen=True)
+class Airflow:
+    """A running Airflow.
+
+    Attributes:
+        url: of its pages and its API.
+        user: who may log in.
+        password: generated, kept in ``passwords_file``.
+        environment: what makes the ``airflow`` command talk to this one.
+    """
+
+    url: str
+    user: str
+    password: str
+    environment: Mapping[str, str]
+
+    def api(self) -> httpx.Client:
+        """A client of the REST API, logged in."""
+        with httpx.Client(base_url=self.url, timeout=60) as client:
+            answer = client.post("/auth/token", json={"username": self.user, "password": self.password})
+            token = answer.raise_for_status().json()["access_token"]
+        return httpx.Client(
+            base_url=f"{self.url}/api/v2", headers={"Authorization": f"Bearer {token}"}, timeout=60
+        )
+
+    def command(self, *arguments: str, log: Path) -> ManagedProcess:
+        """The ``airflow`` command with these arguments; use it in a ``with`` block."""
+        return ManagedProcess(f"airflow {arguments[0]}", airflow(*arguments), log, env=self.environment)
+
+
+@contextmanager
+def running_airflow(
+    home: Path, environment: Mapping[str, str], port: int | None = None, bundles: Any = None
+) -> Iterator[Airflow]:
+    """Run Airflow on 127.0.0.1 while the block runs; its state stays below ``home``.
+
+    Args:
+        home: AIRFLOW_HOME.
+        environment: further variables for all of its processes, such as ``AIRFLOW_CONN_…``.
+        port: a free one by default.
+        bundles: the DAG bundles, by default this repository as it is.
+
+    Raises:
+        ProcessFailed: if a part does not come up in time.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    chosen = port or free_port()
+    url = f"http://127.0.0.1:{chosen}"
+    everything = {**settings(home, url, bundles), **environment}
+    with ExitStack() as stack:
+        logs = home / "logs"
+        with ManagedProcess("airflow db", airflow("db", "migrate"), logs / "db.log", everything) as migration:
+            if migration.wait(START_SECONDS):
+                raise RuntimeError(f"Airflow's database could not be made:\n{migration.tail()}")
+        server = airflow("api-server", "--host", "127.0.0.1", "--port", str(chosen))
+        api = ManagedProcess("api-server", server, logs / "api-server.log", everything)
+        stack.enter_context(api)
+        for component in COMPONENTS:
+            log = logs / f"{component}.log"
+            stack.enter_context(ManagedProcess(component, airflow(component), log, everything))
+        api.wait_until(lambda: is_healthy(url), START_SECONDS, "healthy")
+        yield Airflow(url, USER, read_password(home), everything)
+
+
+def airflow(*arguments: str) -> list[str]:
+    """The ``airflow`` command of this interpreter's environment."""
+    return [str(Path(sys.executable).with_name("airflow")), *arguments]
+
+
+def is_healthy(url: str) -> bool:
+    """Whether the API answers and all parts have reported that they live."""
+    try:
+        report = httpx.get(f"{url}/api/v2/monitor/health", timeout=5).raise_for_status().json()
+    except httpx.HTTPError:
+        return False
+    return all(part["status"] == "healthy" for part in report.values())
+
+
+def settings(home: Path, url: str, bundles: Any = None) -> dict[str, str]:
+    """Airflow's settings as variables: local executor, SQLite, this repository as the bundle."""
+    repository = {
+        "name": "retraining",
+        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+        "kwargs": {"path": str(BUNDLE)},
+    }
+    sections = {
+        "CORE": {
+            "EXECUTOR": "LocalExecutor",
+            "LOAD_EXAMPLES": "False",
+            "DAGS_FOLDER": str(BUNDLE / "dags"),
+            "PLUGINS_FOLDER": str(BUNDLE / "plugins"),
+            "PARALLELISM": "4",
+            "EXECUTION_API_SERVER_URL": f"{url}/execution/",
+            "SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+            "SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords_file(home)),
+        },
+        "API": {"BASE_URL": url, "SECRET_KEY": secret(home, "api_secret_key"), "WORKERS": "1"},
+        "API_AUTH": {"JWT_SECRET": secret(home, "jwt_secret")},
+        "DAG_PROCESSOR": {"DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles or [repository])},
+        "DATABASE": {"SQL_ALCHEMY_CONN": f"sqlite:///{home.absolute() / 'airflow.db'}"},
+        "LOGGING": {"BASE_LOG_FOLDER": str(home.absolute() / "logs")},
+        "USAGE_DATA_COLLECTION": {"ENABLED": "False"},
+    }
+    named = {
+        f"AIRFLOW__{part}__{key}": value for part, keys in sections.items() for key, value in keys.items()
+    }
+    read_password(home)
+    return {"AIRFLOW_HOME": str(home.absolute()), "PYTHONWARNINGS": "ignore", **named}
+
+
+def passwords_file(home: Path) -> Path:
+    """Where the simple auth manager reads passwords; made once, readable by its owner only."""
+    return home.absolute() / "passwords.json"
+
+
+def read_password(home: Path) -> str:
+    """The generated password of the one user."""
+    path = passwords_file(home)
+    if not path.exists():
+        write_atomically(path, json.dumps({USER: secrets.token_urlsafe(12)}).encode() + b"\n")
+        path.chmod(0o600)
+    return str(json.loads(path.read_text())[USER])
+
+
+def secret(home: Path, name: str) -> str:
+    """A secret that is generated once and kept, so that what it has sealed can be opened later."""
+    path = home.absolute() / "secrets" / name
+    if not path.exists():
+        write_atomically(path, secrets.token_urlsafe(32).encode())
+        path.chmod(0o600)
+    return path.read_text()

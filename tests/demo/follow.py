@@ -1,0 +1,130 @@
+"""Start a backfill and follow its nights while the scheduler runs them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from ml.store import Store
+from tests.demo.airflow_server import Airflow
+
+POLL_SECONDS = 1.0
+LIMIT_SECONDS = 1800
+FINISHED = ("success", "failed")
+MOVING = ("running", "deferred", "queued", "up_for_retry", "scheduled")
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """Some nights of a DAG.
+
+    Attributes:
+        dag_id: the DAG.
+        first: the first day.
+        last: the last day.
+    """
+
+    dag_id: str
+    first: date
+    last: date
+
+    def create(self, airflow: Airflow, log: Path) -> None:
+        """Queue the nights as ``airflow backfill`` does, then let the scheduler have the DAG.
+
+        Raises:
+            RuntimeError: if Airflow refuses.
+        """
+        days = ("--from-date", self.first.isoformat(), "--to-date", self.last.isoformat())
+        options = ("--dag-id", self.dag_id, *days, "--max-active-runs", "1")
+        with airflow.command("backfill", "create", *options, log=log) as command:
+            if command.wait(120):
+                raise RuntimeError(f"airflow backfill was refused:\n{command.tail()}")
+        with airflow.api() as api:
+            api.patch(f"/dags/{self.dag_id}", json={"is_paused": False}).raise_for_status()
+
+
+def follow(backfill: Backfill, airflow: Airflow, store: Store) -> list[dict[str, Any]]:
+    """Show a line for each night until all are done.
+
+    Returns:
+        Airflow's DAG runs, oldest first.
+
+    Raises:
+        TimeoutError: if they are not done in half an hour.
+    """
+    console = Console()
+    shown = _Lines(console)
+    deadline = time.monotonic() + LIMIT_SECONDS
+    pause = threading.Event()
+    with airflow.api() as api, shown.progress:
+        while time.monotonic() < deadline:
+            runs = _nights(api, backfill)
+            for run in runs:
+                shown.update(run, _step(api, run), _records(api, run, store))
+            if runs and all(run["state"] in FINISHED for run in runs):
+                return runs
+            pause.wait(POLL_SECONDS)
+    raise TimeoutError(f"the nights were not done within {LIMIT_SECONDS} s; see the logs of the scheduler")
+
+
+class _Lines:
+    """One line a night: live in a terminal, otherwise printed whenever the step changes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lines: dict[str, TaskID] = {}
+        self._last: dict[str, str] = {}
+        self._started: dict[str, float] = {}
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        self.progress = Progress(*columns, console=console, disable=not console.is_terminal)
+
+    def update(self, run: dict[str, Any], step: str, records: str) -> None:
+        """Show where a night is."""
+        night = run["logical_date"][:10]
+        if run["state"] == "queued" and night not in self._lines:
+            return
+        if night not in self._lines:
+            self._lines[night] = self.progress.add_task(night, total=1)
+            self._started[night] = time.monotonic()
+        text = f"night of {night}  {step:<20} {records:>9} records"
+        done = run["state"] in FINISHED
+        self.progress.update(self._lines[night], description=text, completed=int(done))
+        if not self._console.is_terminal and self._last.get(night) != step:
+            elapsed = time.monotonic() - self._started[night]
+            self._console.print(f"{text}  {elapsed:5.0f} s", highlight=False)
+        self._last[night] = step
+
+
+def _nights(api: Any, backfill: Backfill) -> list[dict[str, Any]]:
+    answer = api.get(f"/dags/{backfill.dag_id}/dagRuns", params={"order_by": "logical_date"})
+    return [
+        run
+        for run in answer.raise_for_status().json()["dag_runs"]
+        if backfill.first.isoformat() <= run["logical_date"][:10] <= backfill.last.isoformat()
+    ]
+
+
+def _step(api: Any, run: dict[str, Any]) -> str:
+    """What a night is doing: its running step, or how it ended."""
+    if run["state"] in FINISHED:
+        return "done" if run["state"] == "success" else "stopped"
+    tasks = api.get(f"/dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances").json()
+    states = {task["task_id"]: task["state"] for task in tasks["task_instances"]}
+    moving = [name for state in MOVING for name in states if states[name] == state]
+    return moving[0] if moving else "starting"
+
+
+def _records(api: Any, run: dict[str, Any], store: Store) -> str:
+    """How many records the night has landed, once it has."""
+    address = f"/dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances/land_examples"
+    answer = api.get(f"{address}/xcomEntries/return_value", params={"deserialize": True})
+    if answer.status_code != 200:
+        return "-"
+    return f"{store.manifest(answer.json()['value']).facts['accepted']:,}"

@@ -1,0 +1,117 @@
+"""What the nights came to: the table, one prediction, and where to look on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from ml.artifact import Window
+from tests.demo.stack import Services
+from tests.demo.story import PIPELINE, Night
+
+EXPERIMENT_RUNS = 50
+
+
+def read_runs(mlflow_uri: str) -> dict[str, Any]:
+    """The MLflow runs of the pipeline by day."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=mlflow_uri)
+    experiment = client.get_experiment_by_name(PIPELINE)
+    if experiment is None:
+        raise LookupError(f"MLflow at {mlflow_uri} has no experiment {PIPELINE!r}; no night was logged")
+    runs = client.search_runs([experiment.experiment_id], max_results=EXPERIMENT_RUNS)
+    return {run.data.tags["mlflow.runName"]: run for run in runs}
+
+
+def print_table(nights: list[Night], runs: dict[str, Any]) -> None:
+    """The story as it happened."""
+    table = Table(title="Five nights", show_lines=True)
+    for name in (
+        "night",
+        "the log",
+        "rejected",
+        "verdict",
+        "AUC candidate",
+        "production",
+        "best known",
+        "served",
+    ):
+        table.add_column(name)
+    table.add_column("why", max_width=60)
+    for night in nights:
+        table.add_row(*row_of(night, runs[night.day.date.isoformat()]))
+    Console(width=180).print(table)
+
+
+def row_of(night: Night, run: Any) -> list[str]:
+    """One night as the table shows it."""
+    tags, metrics = run.data.tags, run.data.metrics
+    candidate = metrics.get("candidate.auc")
+    return [
+        night.day.date.isoformat(),
+        night.log,
+        f"{metrics.get('examples.rejected', 0):,.0f}",
+        tags["verdict"],
+        number(candidate),
+        number(metrics.get("production.auc")),
+        number(best_auc(night)) if candidate is not None else "",
+        tags.get("served_version", ""),
+        tags["reasons"],
+    ]
+
+
+def number(value: float | None) -> str:
+    """Four digits, or nothing."""
+    return "" if value is None else f"{value:.4f}"
+
+
+def best_auc(night: Night, holdout_fraction: float = 0.2) -> float:
+    """What no model could exceed on the night's held-out rows: the AUC of the true probabilities."""
+    window = Window.of_day(night.day.date, "UTC")
+    start = window.end_ms - round((window.end_ms - window.start_ms) * holdout_fraction)
+    return night.day.best_auc(start, window.end_ms)
+
+
+def unexpected(nights: list[Night], runs: dict[str, Any]) -> list[str]:
+    """Sentences on nights that did not come out as the data should have caused."""
+    verdicts = {night.day.date.isoformat(): night.expected for night in nights}
+    found = {day: runs[day].data.tags["verdict"] if day in runs else "no MLflow run" for day in verdicts}
+    return [
+        f"{day}: expected {' or '.join(expected)}, found {found[day]}"
+        for day, expected in verdicts.items()
+        if found[day] not in expected
+    ]
+
+
+def print_prediction(night: Night, services: Services) -> None:
+    """Ask the serving address for one user and item of the last day, as a client would."""
+    row = example_of(night)
+    url = f"{services.serving.rest}/v1/models/{PIPELINE}/labels/stable:predict"
+    answer = httpx.post(url, json={"instances": [row]}, timeout=30).raise_for_status().json()
+    print(f"\nPOST {url}")
+    print(f"  user {row['user_id']}, item {row['item_id']} on {row['device']}: {json.dumps(answer)}")
+
+
+def example_of(night: Night) -> dict[str, Any]:
+    """The features of the day's first event, as the serving signature takes them."""
+    from ml.features import request_columns
+    from ml.pipelines import load_pipeline
+    from tests.demo.clicks import render
+
+    block = next(iter(night.day.blocks()))
+    event = json.loads(render(night.day, block)[0])
+    names = request_columns(load_pipeline(PIPELINE))
+    return {name: event[name] for name in names if name in event}
+
+
+def comparison_url(mlflow_uri: str, runs: dict[str, Any]) -> str:
+    """MLflow's page that puts the nights side by side."""
+    chosen = [runs[day] for day in sorted(runs)]
+    ids = json.dumps([run.info.run_id for run in chosen], separators=(",", ":"))
+    experiments = json.dumps([chosen[0].info.experiment_id])
+    return f"{mlflow_uri}/#/compare-runs?runs={ids}&experiments={experiments}"
