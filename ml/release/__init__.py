@@ -1,0 +1,15 @@
+"""Publishing models, finding out what is published, and writing each night into MLflow.
+
+::
+
+    production   what really serves, resolved once a night
+    push         the publication: gate and fence, two phases, undone or finished whatever happens
+    night        the night's MLflow run
+
+Neither TensorFlow nor MLflow is imported before one of these functions is called.
+"""
+
+from ml.release.production import resolve_production
+from ml.release.push import Push, push_model
+
+__all__ = ["Push", "push_model", "resolve_production"]

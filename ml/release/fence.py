@@ -1,0 +1,58 @@
+"""The watermark fence: no run, in whatever order, puts older data in front of users.
+
+Pure. Publishing is a compare-and-set: a candidate was judged against one production version, and replaces
+that one or none. The model server's label is read again under the lock, and the answer comes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ml.errors import Withheld
+from ml.release.versions import Version
+
+
+def check_blessing(blessing: Mapping[str, Any]) -> None:
+    """Let through only what the gate has blessed.
+
+    Raises:
+        Withheld: with the verdict and its reasons.
+    """
+    if blessing["publish"] is not True:
+        reasons = "; ".join(blessing["reasons"])
+        raise Withheld(f"not published, {blessing['verdict']}: {reasons}. Serving stays as it was.")
+
+
+def check_fence(candidate: Version, judged_against: int | None, served: Version | None) -> None:
+    """Let through only a candidate that was judged against what is served, and has seen newer data.
+
+    Args:
+        candidate: what would be served.
+        judged_against: the version that the evaluation compared it with; None if there was none.
+        served: what the model server really serves now.
+
+    Raises:
+        Withheld: naming what was expected and what was found.
+    """
+    number = served.number if served else None
+    if number != judged_against:
+        raise Withheld(
+            f"not published: {candidate.number} was judged against {_named(judged_against)}, but now "
+            f"{_named(number)} is served. Judge it again: clear the run from resolve_production on."
+        )
+    if served is not None and candidate.watermark <= served.watermark:
+        raise Withheld(
+            f"not published, STALE: {candidate.number} has seen data up to {_minute(candidate.watermark)}, "
+            f"and {served.number}, which is served, up to {_minute(served.watermark)}. Only a newer "
+            "watermark replaces it."
+        )
+
+
+def _named(number: int | None) -> str:
+    return "no version" if number is None else f"version {number}"
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

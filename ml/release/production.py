@@ -1,0 +1,154 @@
+"""The production pointer: the one mutable thing, moved by this package alone.
+
+What serves is what the model server answers with, and nothing else. The registry's alias must agree, and
+the ledger knows the one case in which it may not: a push that was lost between the label and the alias.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ml.artifact import Artifact, digest_of
+from ml.config import Pipeline
+from ml.connections import MlflowConnection, ServingConnection
+from ml.errors import Misconfigured
+from ml.manifest import MANIFEST, SCHEME, Manifest
+from ml.release.ledger import Ledger
+from ml.release.rest import RestServer
+from ml.release.versions import Version, Versions
+from ml.store import Draft, Store
+
+if TYPE_CHECKING:
+    from ml.release.registry import Registry
+
+log = logging.getLogger(__name__)
+
+
+def publication_lock(serving: ServingConnection) -> str:
+    """The name of the lock on a model server's config: whoever reads, compares and writes it holds it."""
+    return f"release/{digest_of(str(serving.config_file.absolute()))[:16]}"
+
+
+def resolve_production(
+    pipeline: Pipeline, serving: ServingConnection, mlflow: MlflowConnection, store: Store, draft: Draft
+) -> None:
+    """Write ``production.json``: which version is really serving, of which model, trained on what.
+
+    ::
+
+        {"version": 20261120001, "model": {…}, "statistics": [{…}, …],
+         "watermark": "2026-11-21T00:00:00+00:00", "pushed_model": {…} or null}
+
+    ``statistics`` are those of the days that the model was trained on. Everything is null, and
+    ``statistics`` empty, if no version is served yet.
+
+    Raises:
+        Unavailable: if the model server or MLflow does not answer.
+        Misconfigured: if label, alias and ledger do not agree, naming what each says.
+    """
+    from ml.release.registry import Registry
+    from ml.release.tracking import open_mlflow
+
+    with (
+        store.lock(publication_lock(serving)),
+        RestServer(serving, pipeline.serving.model) as rest,
+        open_mlflow(mlflow) as client,
+    ):
+        records = Records(pipeline, store)
+        version = records.served(rest.labelled_version(pipeline.serving.label))
+        records.settle(version, Registry(client, pipeline.serving.model))
+    draft.write_json(_described(version, pipeline, store))
+    draft.facts["version"] = version and version.number
+
+
+@dataclass(frozen=True)
+class Records:
+    """What this store knows of a pipeline's publications."""
+
+    pipeline: Pipeline
+    store: Store
+
+    @property
+    def versions(self) -> Versions:
+        """The numbers that were allotted."""
+        return Versions(self.pipeline, self.store)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The history of the label."""
+        return Ledger(self.pipeline, self.store)
+
+    def served(self, number: int | None) -> Version | None:
+        """The record of the version that the model server reports.
+
+        Raises:
+            Misconfigured: if it was not published from this store.
+        """
+        version = None if number is None else self.versions.find(number)
+        if number is not None and version is None:
+            raise Misconfigured(
+                f"the model server's label {self.pipeline.serving.label} names version {number} of "
+                f"{self.pipeline.serving.model}, which was never published from {self.store.root}. Set "
+                "RETRAIN_HOME to the store that published it, or move the label back to a version of this "
+                f"store (the last one was {self.ledger.last_served})."
+            )
+        return version
+
+    def settle(self, served: Version | None, registry: Registry) -> None:
+        """Check that the alias agrees with the label, or finish the push that was lost between the two.
+
+        Raises:
+            Misconfigured: if they disagree and no lost push explains it.
+        """
+        digest = served and served.model["digest"]
+        aliased = registry.production_digest()
+        lost = self.ledger.on_the_way
+        if served and lost and lost["version"] == served.number:
+            log.warning("version %d was being pushed when that was lost; finishing it", served.number)
+            registry.promote(served.model["digest"], served.number)
+            self.ledger.append("moved", served, lost["previous"])
+        elif digest != aliased or (served is None and self.ledger.last_served is not None):
+            raise self._disagreement(served, aliased, registry.name)
+
+    def _disagreement(self, served: Version | None, aliased: str | None, name: str) -> Misconfigured:
+        setting = self.pipeline.serving
+        label = f"version {served.number} (model {served.model['digest'][:12]})" if served else "no version"
+        alias = f"model {aliased[:12]}" if aliased else "no version"
+        return Misconfigured(
+            f"it is not clear what production is. The model server's label {setting.label} of "
+            f"{setting.model} names {label}; the alias production of {name} in MLflow names {alias}; the "
+            f"last version published according to {self.ledger.path} is {self.ledger.last_served}. Label and "
+            "alias were expected to agree. What serves is what counts: point the alias at the version whose "
+            "tag model.digest is the label's model. If the server has lost its config, restore its config "
+            "file; to begin anew without production, delete the alias and set the ledger aside."
+        )
+
+
+def _described(version: Version | None, pipeline: Pipeline, store: Store) -> dict[str, Any]:
+    return {
+        "version": version and version.number,
+        "model": version and version.model,
+        "statistics": _statistics(version, store) if version else [],
+        "watermark": version and version.watermark.isoformat(),
+        "pushed_model": version and _pushed(version, pipeline, store),
+    }
+
+
+def _statistics(version: Version, store: Store) -> list[Artifact]:
+    window = store.manifest(version.model).identity.inputs["training_window"]
+    if window is None:
+        return []
+    days = store.read_json(window)["days"]
+    return [day["statistics"] for day in days if day["statistics"]]
+
+
+def _pushed(version: Version, pipeline: Pipeline, store: Store) -> Artifact | None:
+    """None if the push that served it was lost before it wrote its artifact."""
+    for path in sorted((store.root / pipeline.name / "pushed_model").glob(f"*/{MANIFEST}")):
+        manifest = Manifest.read(path)
+        if path.parent.suffix != ".partial" and manifest.facts.get("version") == version.number:
+            uri = f"{SCHEME}{path.parent.relative_to(store.root)}"
+            return Artifact(kind="pushed_model", uri=uri, digest=manifest.digest)
+    return None

@@ -1,0 +1,86 @@
+"""The registered model: one version for each model that was ever logged, and two aliases.
+
+A version is found by its tag ``model.digest``; so a retry finds the one that its first try made. Stages
+are not used: they are deprecated. MLflow changes an alias without comparing and keeps no history of it,
+so ``production`` is moved under the publication lock only and the ledger keeps the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ml.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+CANDIDATE, PRODUCTION = "candidate", "production"
+DIGEST, WATERMARK, SERVED_AS = "model.digest", "watermark", "serving.version"
+
+
+class Registry:
+    """One registered model on an MLflow server."""
+
+    def __init__(self, client: MlflowClient, name: str) -> None:
+        self._client = client
+        self.name = name
+
+    def find(self, digest: str) -> ModelVersion | None:
+        """The version of the model with this digest."""
+        clause = f"name = '{self.name}' and tag.`{DIGEST}` = '{digest}'"
+        return next(iter(self._client.search_model_versions(clause, max_results=1)), None)
+
+    def register(self, digest: str, source: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
+        """The version of this model, made from a run's artifact directory if it is not there yet."""
+        self._ensure_model()
+        return self.find(digest) or self._client.create_model_version(
+            self.name, source, run_id, tags={**tags, DIGEST: digest}
+        )
+
+    def offer_candidate(self, version: ModelVersion, watermark: str) -> None:
+        """Point ``candidate`` at this version, unless it points at one that has seen newer data."""
+        present = self._aliased(CANDIDATE)
+        if present is None or present.tags.get(WATERMARK, "") <= watermark:
+            self._client.set_registered_model_alias(self.name, CANDIDATE, version.version)
+
+    def production_digest(self) -> str | None:
+        """The digest of the model that ``production`` points at; None if there is no such alias."""
+        version = self._aliased(PRODUCTION)
+        return version.tags.get(DIGEST, "") if version else None
+
+    def find_logged(self, digest: str) -> ModelVersion:
+        """The version of a model that must have been logged.
+
+        Raises:
+            Misconfigured: if it was not.
+        """
+        version = self.find(digest)
+        if version is None:
+            raise Misconfigured(
+                f"the registered model {self.name} has no version with {DIGEST} = {digest}. A model is "
+                "logged before it is pushed: run log_to_mlflow for this night, then push again."
+            )
+        return version
+
+    def promote(self, digest: str, served_as: int) -> None:
+        """Point ``production`` at a model, and say in the registry and in its run what it is served as.
+
+        Raises:
+            Misconfigured: if the model was not logged.
+        """
+        version = self.find_logged(digest)
+        self._client.set_model_version_tag(self.name, version.version, SERVED_AS, str(served_as))
+        if version.run_id:
+            self._client.set_tag(version.run_id, SERVED_AS, str(served_as))
+        self._client.set_registered_model_alias(self.name, PRODUCTION, version.version)
+
+    def _aliased(self, alias: str) -> ModelVersion | None:
+        models = self._client.search_registered_models(f"name = '{self.name}'", max_results=1)
+        number = models[0].aliases.get(alias) if models else None
+        return self._client.get_model_version(self.name, str(number)) if number else None
+
+    def _ensure_model(self) -> None:
+        if not self._client.search_registered_models(f"name = '{self.name}'", max_results=1):
+            self._client.create_registered_model(self.name)
