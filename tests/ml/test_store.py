@@ -38,7 +38,7 @@ def test_what_was_written_is_read_back(store: Store, window: Window) -> None:
 def test_the_same_identity_is_written_once(store: Store, window: Window) -> None:
     first = store.produce(identity(window), write_numbers)
 
-    assert store.produce(identity(window), lambda draft: pytest.fail("written twice")) == first
+    assert store.produce(identity(window), lambda _: pytest.fail("written twice")) == first
 
 
 def test_a_second_writing_elsewhere_has_the_same_digest(tmp_path: Path, window: Window) -> None:

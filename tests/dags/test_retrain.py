@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+DESCRIBE = """
+import json
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag("dags")
+print(json.dumps({
+    "errors": bag.import_errors,
+    "seconds": max((stat.duration.total_seconds() for stat in bag.dagbag_stats), default=0),
+    "dags": {
+        dag_id: {
+            "tasks": {
+                task.task_id: {
+                    "upstream": sorted(task.upstream_task_ids), "retries": task.retries, "owner": task.owner,
+                    "trigger_rule": task.trigger_rule.value, "doc": bool(task.doc_md),
+                    "policy": type(task.retry_policy).__name__,
+                }
+                for task in dag.tasks
+            },
+            "timetable": type(dag.timetable).__name__, "zone": str(dag.timezone), "tags": sorted(dag.tags),
+            "catchup": dag.catchup, "doc": bool(dag.doc_md),
+        }
+        for dag_id, dag in bag.dags.items()
+    },
+}))
+"""
+HEAVY = """
+import sys
+import dags.retrain
+print(*(name for name in ("tensorflow", "tf_keras", "tensorflow_data_validation", "mlflow", "confluent_kafka",
+                          "pyarrow", "pandas", "matplotlib") if name in sys.modules))
+"""
+
+
+@pytest.fixture(scope="module")
+def bag(run_python) -> dict:
+    return json.loads(run_python(DESCRIBE).splitlines()[-1])
+
+
+@pytest.fixture
+def tasks(bag) -> dict:
+    return bag["dags"]["retrain_clicks"]["tasks"]
+
+
+def test_the_dags_parse(bag) -> None:
+    assert bag["errors"] == {}
+    assert list(bag["dags"]) == ["retrain_clicks"]
+
+
+def test_parsing_imports_nothing_heavy(run_python) -> None:
+    assert run_python(HEAVY, PYTHONPATH=".:plugins").split() == []
+
+
+def test_a_night_has_a_window(bag) -> None:
+    assert bag["dags"]["retrain_clicks"]["timetable"] == "CronDataIntervalTimetable"
+    assert bag["dags"]["retrain_clicks"]["catchup"] is False
+
+
+def test_the_walk_is_wired_as_designed(tasks) -> None:
+    upstream = {name: task["upstream"] for name, task in tasks.items()}
+
+    assert upstream == {
+        "wait_for_settle": [],
+        "resolve_production": ["wait_for_settle"],
+        "land_examples": ["wait_for_settle"],
+        "compute_statistics": ["land_examples"],
+        "validate_examples": ["compute_statistics", "land_examples"],
+        "measure_drift": ["compute_statistics", "resolve_production"],
+        "gather_window": ["compute_statistics", "land_examples", "validate_examples"],
+        "train_candidate": ["gather_window"],
+        "evaluate_candidate": ["gather_window", "resolve_production", "train_candidate"],
+        "decide_blessing": ["evaluate_candidate", "measure_drift", "resolve_production", "validate_examples"],
+        "log_to_mlflow": [
+            "compute_statistics",
+            "decide_blessing",
+            "evaluate_candidate",
+            "gather_window",
+            "land_examples",
+            "measure_drift",
+            "resolve_production",
+            "train_candidate",
+            "validate_examples",
+        ],
+        "push_model": ["decide_blessing", "evaluate_candidate", "log_to_mlflow", "measure_drift"],
+    }
+
+
+def test_every_night_is_judged_and_logged_and_only_a_whole_one_is_pushed(tasks) -> None:
+    rules = {name: task["trigger_rule"] for name, task in tasks.items()}
+
+    assert rules.pop("decide_blessing") == rules.pop("log_to_mlflow") == "all_done"
+    assert set(rules.values()) == {"all_success"}
+
+
+def test_every_step_retries_only_where_it_helps(tasks) -> None:
+    assert {task["policy"] for task in tasks.values()} == {"ExceptionRetryPolicy"}
+    assert {task["retries"] for task in tasks.values()} == {3}
+
+
+def test_everything_is_owned_and_documented(bag, tasks) -> None:
+    assert {task["owner"] for task in tasks.values()} == {"recommendations"}
+    assert [name for name, task in tasks.items() if not task["doc"]] == ["wait_for_settle"]
+    assert bag["dags"]["retrain_clicks"]["doc"]
+    assert "retraining" in bag["dags"]["retrain_clicks"]["tags"]
+
+
+def test_a_second_folder_gives_a_second_dag(run_python, tmp_path: Path) -> None:
+    source = Path("ml/pipelines/clicks")
+    folder = tmp_path / "views"
+    folder.mkdir()
+    for path in source.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+
+    bag = json.loads(run_python(DESCRIBE, RETRAIN_PIPELINES=str(tmp_path)).splitlines()[-1])
+    assert sorted(bag["dags"]) == ["retrain_clicks", "retrain_views"]

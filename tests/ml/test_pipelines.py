@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ml.errors import Misconfigured
+from ml.pipelines import load_pipeline, pipeline_names
+
+CLICKS = Path(__file__).parents[2] / "ml" / "pipelines" / "clicks"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the clicks pipeline under another name, beside the real one."""
+    copied = tmp_path / "pipelines" / "views"
+    shutil.copytree(CLICKS, copied)
+    monkeypatch.setenv("RETRAIN_PIPELINES", str(copied.parent))
+    return copied
+
+
+def edit(folder: Path, old: str, new: str, file: str = "pipeline.yaml") -> None:
+    path = folder / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def complaint(name: str = "views") -> str:
+    with pytest.raises(Misconfigured) as caught:
+        load_pipeline(name)
+    return str(caught.value)
+
+
+def test_the_pipelines_of_the_repository_are_valid() -> None:
+    assert [load_pipeline(name).name for name in pipeline_names()] == ["clicks"]
+
+
+def test_a_second_folder_is_a_second_pipeline(folder: Path) -> None:
+    assert pipeline_names() == ["clicks", "views"]
+    assert load_pipeline("views").folder == folder
+
+
+def test_an_unknown_pipeline_lists_those_that_there_are() -> None:
+    assert "expected one of clicks" in complaint("cliks")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "min_gain: 0.002",
+            "min_gian: 0.002",
+            ["gate.min_gian", "no such key", "gate.min_gain", "found none"],
+        ),
+        ("epochs: 1", "epochs: many", ["training.epochs", "integer", "'many'"]),
+        (
+            "holdout_fraction: 0.2",
+            "holdout_fraction: 1.5",
+            ["training.holdout_fraction", "less than 1", "1.5"],
+        ),
+        ("    device: 0.05\n", "", ["drift.thresholds.device", "expected a threshold", "drift.ignored"]),
+        ("label: clicked", "label: bought", ["label", "'bought'", "schema.pbtxt"]),
+        ("time_zone: UTC", "time_zone: Mars/Olympus", ["landing.time_zone", "Europe/Berlin", "Mars/Olympus"]),
+        ("user_type: [new]", "user_kind: [new]", ["slices", "'user_kind'"]),
+        ("price: {scale: log}", "brand: {scale: log}", ["['brand'] in both"]),
+        ("vocabulary: 64, embedding: 8", "embedding: 8", ["exactly one of vocabulary and hash_buckets"]),
+        (
+            "wide: [user_id,",
+            "wide: [visitor,",
+            ["['visitor']", "neither under categorical nor under numeric"],
+        ),
+        ("model: clicks", "model: Clicks!", ["serving.model", "'Clicks!'"]),
+    ],
+)
+def test_a_wrong_setting_names_file_key_expected_and_found(
+    folder: Path, old: str, new: str, expected: list[str]
+) -> None:
+    edit(folder, old, new)
+
+    message = complaint()
+    assert str(folder / "pipeline.yaml") in message
+    assert [part for part in expected if part not in message] == []
+
+
+def test_a_feature_of_the_wrong_type_is_named(folder: Path) -> None:
+    edit(folder, 'name: "price"\n  type: FLOAT', 'name: "price"\n  type: BYTES', "schema.pbtxt")
+
+    assert "features.numeric.price" in complaint()
+
+
+def test_a_schema_that_is_none_says_what_it_should_be(folder: Path) -> None:
+    (folder / "schema.pbtxt").write_text("feature { nmae: 'x' }")
+
+    assert "tensorflow.metadata.v0.Schema" in complaint()
+
+
+def test_a_missing_schema_says_how_to_propose_one(folder: Path) -> None:
+    (folder / "schema.pbtxt").unlink()
+
+    assert "schema infer" in complaint()
+
+
+def test_yaml_that_is_none_says_so(folder: Path) -> None:
+    (folder / "pipeline.yaml").write_text("landing: [")
+
+    assert "could not be read as YAML" in complaint()
+
+
+def test_the_environment_overrides_every_pipeline(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETRAIN_TRAINING__WORKERS", "2")
+
+    assert [load_pipeline(name).training.workers for name in pipeline_names()] == [2, 2]
+
+
+def test_the_environment_overrides_one_pipeline(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETRAIN_VIEWS__TRAINING__WORKERS", "2")
+
+    assert [load_pipeline(name).training.workers for name in pipeline_names()] == [1, 2]
+
+
+def test_a_misspelt_override_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETRAIN_TRANING__WORKERS", "2")
+
+    assert "traning" in complaint("clicks")
