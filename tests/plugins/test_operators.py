@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import os
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("airflow", reason="tests of the plugins need Airflow: make install")
+
+from airflow.sdk import RetryAction
+from airflow.sdk.exceptions import AirflowSkipException
+from retraining import notifications
+from retraining.connections import read_connection
+from retraining.operators import StepOperator, TrainOperator, run_step
+from retraining.policies import RETRY_WHERE_IT_HELPS
+
+from ml import errors, steps
+from ml.artifact import Artifact
+
+ANOMALIES = Artifact(kind="anomalies", uri="store:clicks/anomalies/x", digest="d")
+
+
+class Task:
+    """The little of a running task instance that a step's operator uses."""
+
+    def __init__(self, version: str | None = None) -> None:
+        self.bundle_instance = SimpleNamespace(version=version)
+        self.pushed: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed[key] = value
+
+
+@pytest.fixture
+def task() -> Task:
+    return Task()
+
+
+def operator(step: str, **arguments: Any) -> StepOperator:
+    return StepOperator(task_id=step, step=step, arguments=arguments)
+
+
+def raising(error: Exception) -> Any:
+    def step() -> None:
+        raise error
+
+    return step
+
+
+def test_a_task_runs_the_step_it_is_named_after(task: Task) -> None:
+    assert "20 fields" in operator("check_pipeline", pipeline="clicks").execute({"ti": task})
+
+
+def test_a_task_is_documented_as_its_step_is() -> None:
+    made = run_step(steps.check_pipeline, pipeline="clicks").operator
+
+    assert made.task_id == "check_pipeline"
+    assert made.doc_md.startswith("Read and check a pipeline's settings")
+
+
+def test_what_the_gate_withholds_is_skipped(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "push_model", raising(errors.Withheld("PAUSED: device drifted")))
+
+    with pytest.raises(AirflowSkipException, match="device drifted"):
+        operator("push_model").execute({"ti": task})
+
+
+def test_a_rejected_day_leaves_its_evidence_to_the_tasks_after_it(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "validate_examples", raising(errors.AnomaliesFound("quantity", ANOMALIES)))
+
+    with pytest.raises(errors.AnomaliesFound):
+        operator("validate_examples").execute({"ti": task})
+    assert task.pushed == {"return_value": ANOMALIES}
+
+
+def test_the_commit_of_a_git_bundle_reaches_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETRAIN_COMMIT", "")
+
+    operator("check_pipeline", pipeline="clicks").execute({"ti": Task(version="c0ffee")})
+    assert os.environ["RETRAIN_COMMIT"] == "c0ffee"
+
+
+def test_a_killed_training_ends_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[bool] = []
+    monkeypatch.setattr(steps, "stop_training", lambda: stopped.append(True))
+
+    TrainOperator(task_id="train_candidate", step="train_candidate", arguments={}).on_kill()
+    assert stopped == [True]
+
+
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [
+        (errors.Unavailable("no broker"), RetryAction.RETRY),
+        (errors.Interrupted("a worker died"), RetryAction.RETRY),
+        (errors.Misconfigured("no topic"), RetryAction.FAIL),
+        (errors.NoRecords("empty"), RetryAction.FAIL),
+        (errors.WindowExpired("gone"), RetryAction.FAIL),
+        (errors.StoreCorrupted("bytes"), RetryAction.FAIL),
+        (OSError(28, "no space left on device"), RetryAction.RETRY),
+        (ZeroDivisionError(), RetryAction.FAIL),
+    ],
+)
+def test_only_what_a_retry_can_help_is_retried(error: Exception, action: RetryAction) -> None:
+    assert RETRY_WHERE_IT_HELPS.evaluate(error, try_number=1, max_tries=3).action is action
+
+
+@pytest.fixture
+def connection(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def define(name: str, **content: Any) -> None:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(content))
+
+    return define
+
+
+def test_the_kafka_connection_is_librdkafkas_configuration(connection: Any) -> None:
+    connection(
+        "kafka_test", conn_type="kafka", extra={"bootstrap.servers": "b:9092", "sasl.password": "s3cret"}
+    )
+
+    read = read_connection("kafka", "kafka_test")
+    assert read.plain() == {"bootstrap.servers": "b:9092", "sasl.password": "s3cret"}  # type: ignore[attr-defined]
+    assert "s3cret" not in repr(read)
+
+
+def test_the_mlflow_connection_is_an_address(connection: Any) -> None:
+    connection(
+        "mlflow_test", conn_type="http", host="mlflow", port=5000, schema="https", login="u", password="p"
+    )
+
+    assert read_connection("mlflow", "mlflow_test").uri == "https://mlflow:5000"  # type: ignore[attr-defined]
+
+
+def test_a_serving_connection_that_lacks_something_says_what(connection: Any) -> None:
+    connection("serving_test", conn_type="http", host="serving", port=8501, extra={"grpc": "serving:8500"})
+
+    with pytest.raises(errors.Misconfigured, match="models_dir"):
+        read_connection("serving", "serving_test")
+
+
+def test_a_missing_connection_says_where_to_add_it() -> None:
+    with pytest.raises(errors.Misconfigured, match="AIRFLOW_CONN_KAFKA_NOWHERE"):
+        read_connection("kafka", "kafka_nowhere")
+
+
+@pytest.fixture
+def context() -> dict[str, Any]:
+    from datetime import datetime
+
+    task = SimpleNamespace(dag_id="retrain_clicks", task_id="land_examples", log_url="http://airflow/log")
+    return {"ti": task, "data_interval_start": datetime(2026, 3, 10), "exception": errors.NoRecords("empty")}
+
+
+def test_a_stopped_night_says_which_where_and_why(context: dict[str, Any]) -> None:
+    message = notifications.describe(context)
+
+    assert message == (
+        "retrain_clicks, night of 2026-03-10, stopped at land_examples: empty\nhttp://airflow/log"
+    )
+
+
+def test_without_a_slack_connection_the_message_is_logged(
+    context: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    notifications.notify(context)
+
+    assert "night of 2026-03-10" in caplog.text
