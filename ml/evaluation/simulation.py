@@ -21,7 +21,7 @@ from ml.evaluation.gate import judge
 from ml.evaluation.ranking import Labels
 from ml.evaluation.report import Scored, measure
 from ml.evaluation.slices import Partition
-from ml.evaluation.verdict import Evidence, Verdict
+from ml.evaluation.verdict import Blessing, Evidence, Verdict
 
 MIDNIGHT = datetime(2026, 1, 2, tzinfo=timezone.utc)
 HOLDOUT = Window(MIDNIGHT - timedelta(hours=5), MIDNIGHT)
@@ -51,10 +51,10 @@ class Truth:
 def simulate(pipeline: Pipeline, truth: Truth, nights: int, seed: int) -> Counter[Verdict]:
     """Draw nights, measure each and count the gate's verdicts."""
     generator = np.random.default_rng(seed)
-    return Counter(judge_night(pipeline, draw(truth, generator)) for _ in range(nights))
+    return Counter(judge_night(pipeline, draw(truth, generator)).verdict for _ in range(nights))
 
 
-def judge_night(pipeline: Pipeline, scored: Scored) -> Verdict:
+def judge_night(pipeline: Pipeline, scored: Scored) -> Blessing:
     """Measure one night and judge it, with sound data and an older version serving."""
     evidence = Evidence(
         watermark=HOLDOUT.end,
@@ -63,7 +63,7 @@ def judge_night(pipeline: Pipeline, scored: Scored) -> Verdict:
         drift_report={"features": [_undrifted(name) for name in pipeline.drift.thresholds]},
         evaluation=measure(scored, HOLDOUT, pipeline.gate.confidence),
     )
-    return judge(pipeline, evidence).verdict
+    return judge(pipeline, evidence)
 
 
 def draw(truth: Truth, generator: np.random.Generator) -> Scored:
