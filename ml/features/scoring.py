@@ -1,0 +1,64 @@
+"""Scoring rows with a SavedModel exactly as a model server does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ml.errors import Misconfigured
+
+BATCH_SIZE = 8192
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+
+class Scorer:
+    """A loaded ``serving_default`` signature.
+
+    Attributes:
+        names: the raw columns that it takes.
+    """
+
+    def __init__(self, saved_model: Path) -> None:
+        self._path = saved_model
+        self._model = tf.saved_model.load(str(saved_model))
+        self._signature = self._model.signatures["serving_default"]
+        self.names = sorted(self._signature.structured_input_signature[1])
+
+    def __call__(self, columns: Arrays) -> np.ndarray[Any, Any]:
+        """Score rows in batches.
+
+        Args:
+            columns: name → [n], see `ml.features.requests`. Columns that the model does not take are
+                passed over.
+
+        Returns:
+            float32 [n], the probabilities of label 1.
+
+        Raises:
+            Misconfigured: if a column that the model takes is missing.
+        """
+        self._check(columns)
+        rows = len(columns[self.names[0]])
+        scores = np.empty(rows, np.float32)
+        for start in range(0, rows, BATCH_SIZE):
+            batch = {name: tf.constant(columns[name][start : start + BATCH_SIZE]) for name in self.names}
+            scores[start : start + BATCH_SIZE] = self._signature(**batch)["score"].numpy()
+        return scores
+
+    def _check(self, columns: Arrays) -> None:
+        if missing := sorted(set(self.names) - set(columns)):
+            raise Misconfigured(
+                f"the model in {self._path} takes {', '.join(self.names)}; there is no column "
+                f"{', '.join(missing)}. It was trained with other features: bring them back into "
+                "pipeline.yaml, or train and publish a model with the present ones first."
+            )
+
+
+def load_scorer(saved_model: Path) -> Scorer:
+    """Load the SavedModel in a directory for batched scoring."""
+    return Scorer(saved_model)
