@@ -190,6 +190,11 @@ def test_a_day_has_the_asked_mix_of_devices_and_nothing_else_moves(long_day):
     assert (column(drifted, "price") == column(long_day, "price")).all()
 
 
+def test_shares_of_devices_that_do_not_add_up_are_refused(day):
+    with pytest.raises(ValueError, match="mobile, desktop, tablet must add up to 1"):
+        replace(day, devices=(0.5, 0.4, 0.2))
+
+
 @pytest.mark.parametrize("behaviour", ["usual", "reversed"])
 def test_about_one_impression_in_eight_is_clicked(long_day, behaviour):
     blocks = list(replace(long_day, behaviour=behaviour).blocks())

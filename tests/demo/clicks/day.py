@@ -11,7 +11,7 @@ import numpy as np
 
 from tests.demo.clicks.chance import pick, scramble, uniform
 from tests.demo.clicks.truth import Behaviour, Impressions, Truth
-from tests.demo.clicks.world import SYSTEM_SHARES, UTC_OFFSET_HOURS, Floats, Ints, World
+from tests.demo.clicks.world import DEVICES, SYSTEM_SHARES, UTC_OFFSET_HOURS, Floats, Ints, World
 
 BLOCK_RECORDS = 65_536
 HOUR_MS = 3_600_000
@@ -20,34 +20,10 @@ POSITIONS = 20
 LATE_AFTER_MS = 3 * HOUR_MS  # after the day's end, later than any reasonable wait for late events
 
 # Share of the day's traffic by UTC hour: quiet at night, highest in the evening.
-TRAFFIC = np.array(
-    [
-        2.6,
-        2.1,
-        1.8,
-        1.7,
-        1.8,
-        2.2,
-        3.0,
-        3.8,
-        4.3,
-        4.5,
-        4.6,
-        4.8,
-        5.0,
-        4.9,
-        4.7,
-        4.7,
-        5.0,
-        5.4,
-        5.9,
-        6.3,
-        6.4,
-        5.9,
-        4.9,
-        3.7,
-    ]
-)
+TRAFFIC = np.array([
+    2.6, 2.1, 1.8, 1.7, 1.8, 2.2, 3.0, 3.8, 4.3, 4.5, 4.6, 4.8,
+    5.0, 4.9, 4.7, 4.7, 5.0, 5.4, 5.9, 6.3, 6.4, 5.9, 4.9, 3.7,
+])  # fmt: skip
 QUANTITY_SHARES = np.array([0.70, 0.16, 0.08, 0.04, 0.02])
 USUAL_DEVICES = (0.58, 0.32, 0.10)
 
@@ -129,6 +105,10 @@ class Day:
     late: float = 0.0
     world_seed: int = 1
 
+    def __post_init__(self) -> None:
+        if not np.isclose(sum(self.devices), 1.0):
+            raise ValueError(f"the shares of {', '.join(DEVICES)} must add up to 1, got {self.devices}")
+
     @property
     def world(self) -> World:
         """The users and items."""
@@ -150,7 +130,7 @@ class Day:
             yield self._late_block(first, min(BLOCK_RECORDS, self.records - first))
 
     def best_auc(self, start_ms: int | None = None, end_ms: int | None = None) -> float:
-        """The AUC of the true probabilities: no model can be expected to exceed it.
+        """The AUC of the true probabilities: no model can be expected to exceed it. Takes 16 bytes a record.
 
         Args:
             start_ms: only events from here on, for example the held-out end of the day.
@@ -211,10 +191,8 @@ class Day:
 
     def _sessions(self, user: Ints, moment: Ints) -> Ints:
         """A user's impressions within one hour are a session."""
-        hour = moment // HOUR_MS
-        return (scramble((hour * len(self.world.users.age) + user).astype(np.uint64)) >> np.uint64(1)).astype(
-            np.int64
-        )
+        of_hour = moment // HOUR_MS * len(self.world.users.age) + user
+        return (scramble(of_hour.astype(np.uint64)) >> np.uint64(1)).astype(np.int64)
 
 
 def auc(score: Floats, clicked: Ints) -> float:
