@@ -13,6 +13,7 @@ from retraining.policies import RETRIES
 
 from ml import steps
 
+ALL_DONE = TriggerRule.ALL_DONE
 MLFLOW = {"mlflow": "mlflow_default"}
 NIGHT = {"start": "{{ data_interval_start }}", "end": "{{ data_interval_end }}"}
 RUN = {"key": "{{ dag.dag_id }}/{{ run_id }}", "url": "{{ ti.log_url.split('/tasks/')[0] }}"}
@@ -38,29 +39,23 @@ for pipeline in map(steps.load_pipeline, steps.pipeline_names()):
         night = {"pipeline": pipeline.name, **NIGHT}
         settle = timedelta(minutes=pipeline.landing.settle_minutes)
         settled = TimeDeltaSensor(task_id="wait_for_settle", delta=settle, deferrable=True)
-        production = run_step(
-            steps.resolve_production, serving | MLFLOW, refresh="{{ params.refresh_production }}", **night
-        )
-        examples = run_step(steps.land_examples, kafka, **night)
-        statistics = run_step(steps.compute_statistics, examples=examples)
-        anomalies = run_step(steps.validate_examples, examples=examples, statistics=statistics)
-        drift_report = run_step(steps.measure_drift, statistics=statistics, production=production)
-        landed = {"examples": examples, "statistics": statistics, "anomalies": anomalies}
-        window = run_step(steps.gather_window, kafka, **landed)
-        model = run_step(steps.train_candidate, operator=TrainOperator, training_window=window)
+        refresh = {"refresh": "{{ params.refresh_production }}"}
+        production = run_step(steps.resolve_production, {**night, **refresh}, serving | MLFLOW)
+        examples = run_step(steps.land_examples, night, kafka)
+        statistics = run_step(steps.compute_statistics, {"examples": examples})
+        landed = {"examples": examples, "statistics": statistics}
+        anomalies = run_step(steps.validate_examples, landed)
+        drift_report = run_step(steps.measure_drift, {"statistics": statistics, "production": production})
+        window = run_step(steps.gather_window, {**landed, "anomalies": anomalies}, kafka)
+        model = run_step(steps.train_candidate, {"training_window": window}, operator=TrainOperator)
         judged = {"model": model, "production": production, "training_window": window}
-        evaluation = run_step(steps.evaluate_candidate, **judged)
+        evaluation = run_step(steps.evaluate_candidate, judged)
         measured = {"anomalies": anomalies, "drift_report": drift_report, "evaluation": evaluation}
-        blessing = run_step(
-            steps.decide_blessing,
-            trigger_rule=TriggerRule.ALL_DONE,
-            evidence={"production": production, **measured},
-            **night,
-        )
-        made = {"examples": examples, "statistics": statistics, **judged, **measured, "blessing": blessing}
-        logged = run_step(
-            steps.log_to_mlflow, MLFLOW, LogOperator, TriggerRule.ALL_DONE, run=RUN, artifacts=made, **night
-        )
-        pushed = run_step(steps.push_model, serving | MLFLOW, PushOperator, blessing=blessing, logged=logged)
+        evidence = {"evidence": {"production": production, **measured}}
+        blessing = run_step(steps.decide_blessing, {**night, **evidence}, trigger_rule=ALL_DONE)
+        made = {"artifacts": {**landed, **judged, **measured, "blessing": blessing}}
+        logged = run_step(steps.log_to_mlflow, {**night, **made, "run": RUN}, MLFLOW, LogOperator, ALL_DONE)
+        published = {"blessing": blessing, "logged": logged}
+        pushed = run_step(steps.push_model, published, serving | MLFLOW, PushOperator)
         settled >> [production, examples]
         [drift_report, evaluation] >> pushed

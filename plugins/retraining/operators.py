@@ -84,19 +84,19 @@ class PushOperator(StepOperator):
 
 def run_step(
     step: Callable[..., Any],
+    arguments: dict[str, Any],
     connections: dict[str, str] | None = None,
     operator: type[StepOperator] = StepOperator,
     trigger_rule: TriggerRule = TriggerRule.ALL_SUCCESS,
-    **arguments: Any,
 ) -> XComArg:
     """Make the task of a step, named and documented as the step is.
 
     Args:
         step: a function of ``ml.steps``.
+        arguments: its arguments; outputs of other tasks become its upstreams.
         connections: its connection arguments, each with the id of an Airflow Connection.
         operator: what runs it.
         trigger_rule: when it runs.
-        arguments: the step's other arguments; outputs of tasks become its upstreams.
     """
     task = operator(
         task_id=step.__name__,
@@ -111,6 +111,6 @@ def run_step(
 
 def pin_code_version(context: Context) -> None:
     """Tell ``ml`` the commit that a Git bundle pinned: its checkout has no git directory to ask."""
-    version = getattr(context["ti"], "bundle_instance", None) and context["ti"].bundle_instance.version
-    if version:
-        os.environ["RETRAIN_COMMIT"] = version
+    bundle = getattr(context["ti"], "bundle_instance", None)
+    if bundle and bundle.version:
+        os.environ["RETRAIN_COMMIT"] = bundle.version

@@ -43,5 +43,6 @@ def read_output(dag_run: Any, task_id: str) -> Any:
     query = XComModel.get_many(
         run_id=dag_run.run_id, dag_ids=dag_run.dag_id, task_ids=task_id, key="return_value"
     )
-    found = object_session(dag_run).scalars(query).first()
+    session = object_session(dag_run)
+    found = session and session.scalars(query).first()
     return found and XComModel.deserialize_value(found)

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+import tempfile
 
-# Airflow reads these when it is first imported, which is when a test of this folder is collected.
-ROOT = Path(__file__).parents[2]
+# Airflow makes its home when it is first imported, which is when a test of this folder is collected.
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
-os.environ.setdefault("AIRFLOW__CORE__UNIT_TEST_MODE", "True")

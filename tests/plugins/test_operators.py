@@ -54,7 +54,7 @@ def test_a_task_runs_the_step_it_is_named_after(task: Task) -> None:
 
 
 def test_a_task_is_documented_as_its_step_is() -> None:
-    made = run_step(steps.check_pipeline, pipeline="clicks").operator
+    made = run_step(steps.check_pipeline, {"pipeline": "clicks"}).operator
 
     assert made.task_id == "check_pipeline"
     assert made.doc_md.startswith("Read and check a pipeline's settings")
