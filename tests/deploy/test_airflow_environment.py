@@ -1,0 +1,153 @@
+"""Airflow understands the environment that docker-compose.yaml gives it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.airflow.initialise import PASSWORDS_FILE, write_passwords
+from tests.deploy.conftest import REPOSITORY_URL, ROOT
+
+Services = dict[str, dict[str, Any]]
+AIRFLOW = [
+    "airflow-init",
+    "airflow-api-server",
+    "airflow-scheduler",
+    "airflow-dag-processor",
+    "airflow-triggerer",
+]
+
+
+@pytest.fixture(scope="session")
+def known_options() -> set[str]:
+    """Every option of Airflow's core, as the environment variable that sets it."""
+    spec = find_spec("airflow")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    file = Path(spec.submodule_search_locations[0]) / "config_templates/config.yml"
+    sections = yaml.safe_load(file.read_text())
+    return {
+        f"AIRFLOW__{section.upper()}__{option.upper()}"
+        for section, content in sections.items()
+        for option in content["options"]
+    }
+
+
+def look(variables: dict[str, Any], home: Path) -> dict[str, Any]:
+    """What Airflow sees, in a process of its own: an environment is read once, at import."""
+    passwords = home / "passwords.json"
+    write_passwords(passwords, {"admin": "correct horse"})
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    environment = {
+        **inherited,
+        **{name: str(value) for name, value in variables.items()},
+        PASSWORDS_FILE: str(passwords),
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home / "bundles"),
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'plugins'}",
+    }
+    command = [sys.executable, str(Path(__file__).with_name("airflow_view.py"))]
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=home, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="session")
+def view(services: Services, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return look(services["airflow-scheduler"]["environment"], tmp_path_factory.mktemp("airflow"))
+
+
+def test_every_option_that_is_set_exists_in_airflow(
+    services: Services, git_bundle_services: Services, known_options: set[str]
+) -> None:
+    names = {
+        name
+        for service in [*services.values(), *git_bundle_services.values()]
+        for name in service.get("environment", {})
+        if name.startswith("AIRFLOW__")
+    }
+
+    assert len(names) > 10
+    assert names <= known_options
+
+
+def test_all_parts_of_airflow_agree(services: Services) -> None:
+    environments = [
+        {name: value for name, value in services[part]["environment"].items() if name.startswith("AIRFLOW_")}
+        for part in AIRFLOW
+    ]
+    environments[0].pop("AIRFLOW_ADMIN_PASSWORD")
+
+    assert all(environment == environments[-1] for environment in environments)
+
+
+def test_the_git_bundle_is_given_to_all_parts(git_bundle_services: Services) -> None:
+    assert set(git_bundle_services) == set(AIRFLOW)
+    assert len({json.dumps(service) for service in git_bundle_services.values()}) == 1
+
+
+def test_the_bundle_is_the_mounted_repository(view: dict[str, Any]) -> None:
+    assert view["bundle"] == {"type": "LocalDagBundle", "name": "retraining", "interval": 60}
+
+
+def test_the_git_bundle_keeps_the_name_under_which_runs_are_known(
+    services: Services, git_bundle_services: Services, tmp_path: Path
+) -> None:
+    variables = {
+        **services["airflow-scheduler"]["environment"],
+        **git_bundle_services["airflow-scheduler"]["environment"],
+    }
+
+    view = look(variables, tmp_path)
+
+    assert view["bundle"] == {"type": "GitDagBundle", "name": "retraining", "interval": 60}
+    assert view["repository"] == REPOSITORY_URL
+
+
+def test_both_of_airflows_drivers_reach_its_own_database(
+    view: dict[str, Any], environment: dict[str, str]
+) -> None:
+    password = environment["AIRFLOW_DATABASE_PASSWORD"]
+
+    reached = [address.split("://")[1] for address in view["databases"]]
+
+    assert reached == [f"airflow:{password}@postgres/airflow"] * 2
+
+
+def test_the_steps_find_a_broker_that_advertises_the_same_address(
+    view: dict[str, Any], services: Services
+) -> None:
+    address = view["kafka"]["bootstrap.servers"]
+
+    assert f"INTERNAL://{address}," in services["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+
+
+def test_the_steps_find_mlflow_under_a_name_that_it_answers_to(
+    view: dict[str, Any], services: Services
+) -> None:
+    allowed = services["mlflow"]["environment"]["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
+
+    assert view["mlflow"]["uri"].removeprefix("http://") in allowed
+
+
+def test_the_steps_and_the_model_server_mean_the_same_files(view: dict[str, Any], services: Services) -> None:
+    serving = view["serving"]
+
+    assert f"--model_config_file={serving['config_file']}" in services["tensorflow-serving"]["command"]
+    assert serving["models_dir"] == serving["server_models_dir"] == "/models"
+    assert serving["rest"] == "http://tensorflow-serving:8501"
+    assert serving["grpc"] == "tensorflow-serving:8500"
+
+
+def test_the_only_user_is_the_admin_whose_password_was_set(view: dict[str, Any]) -> None:
+    assert view["users"] == [["admin", "admin"]]
+    assert view["passwords"] == {"admin": "correct horse"}
