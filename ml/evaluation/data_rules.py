@@ -46,9 +46,7 @@ def _age(evidence: Evidence, served: str | None) -> str:
     if served is None:
         return f"{version} has no watermark, so nothing can be shown to be newer than it"
     ends = f"{evidence.watermark:%Y-%m-%d %H:%M} UTC"
-    return (
-        f"the candidate's data end {ends}, and those of {version} end {served}; only newer ones are published"
-    )
+    return f"the candidate's data end {ends}, those of {version} {served}, and only newer data are published"
 
 
 def _anomalies(anomalies: dict[str, Any] | None) -> Rule:
@@ -59,8 +57,8 @@ def _anomalies(anomalies: dict[str, Any] | None) -> Rule:
     stopping = _findings(anomalies, "stop")
     if not anomalies["stop"]:
         return Rule("anomalies", True, 0, expected, "PAUSED", "the examples keep to the schema")
-    shown = "; ".join(_describe(finding) for finding in stopping[:SHOWN])
-    more = f"; and {len(stopping) - SHOWN} more" if len(stopping) > SHOWN else ""
+    shown = ", ".join(_describe(finding) for finding in stopping[:SHOWN])
+    more = f", and {len(stopping) - SHOWN} more" if len(stopping) > SHOWN else ""
     reason = f"anomalies stopped the run: {shown}{more}"
     return Rule("anomalies", False, len(stopping), expected, "PAUSED", reason)
 
@@ -94,5 +92,5 @@ def _feature(name: str, threshold: float, entry: dict[str, Any] | None) -> Rule:
         reason = f"drift of {name} could not be measured"
         return Rule(f"drift.{name}", False, None, expected, "PAUSED", reason)
     bits = entry["divergence_bits"]
-    moved = f"{name} is {bits:.3f} bits away from production's baseline; {threshold:g} are allowed"
+    moved = f"{name} is {bits:.3f} bits away from production's baseline, where {threshold:g} are allowed"
     return Rule(f"drift.{name}", not entry["drifted"], bits, expected, "PAUSED", moved)

@@ -30,7 +30,7 @@ def model_rules(gate: Gate, evaluation: Evaluation, served_version: int | None) 
 def remarks(gate: Gate, evaluation: Evaluation) -> list[str]:
     """What decides nothing and should be known: slices too small to vote, and losses that may be chance."""
     small = [
-        f"slice {name} does not vote: {section['rows']} rows, and {gate.min_slice_examples} are asked for"
+        f"slice {name} does not vote: {section['rows']} rows, where {gate.min_slice_examples} are asked for"
         for name, section in sorted(evaluation["slices"].items())
         if section["rows"] < gate.min_slice_examples
     ]
@@ -44,10 +44,10 @@ def remarks(gate: Gate, evaluation: Evaluation) -> list[str]:
 
 def _rows(gate: Gate, evaluation: Evaluation) -> Rule:
     rows, enough = evaluation["rows"], evaluation["rows"] >= gate.min_examples
-    reason = f"there are {rows} held-out rows, and {gate.min_examples} are asked for"
+    reason = f"there are {rows} held-out rows, where {gate.min_examples} are asked for"
     gain = _gain_of(gate, evaluation["overall"])
     if gain and not enough:
-        reason += f"; so few show a gain only if it is {gain['detectable']:.2%} or more"
+        reason += f" (so few show a gain only if it is {gain['detectable']:.2%} or more)"
     return Rule("rows", enough, rows, f"at least {gate.min_examples}", "INCONCLUSIVE", reason)
 
 
@@ -69,7 +69,7 @@ def _floors(gate: Gate, overall: Section) -> list[Rule]:
             auc,
             f"at least {floors.auc:g}",
             "FAIL",
-            f"AUC is {auc:.4f}; at least {floors.auc:g} is asked for",
+            f"AUC is {auc:.4f}, where at least {floors.auc:g} is asked for",
         ),
         Rule(
             "floor.calibration",
@@ -77,7 +77,7 @@ def _floors(gate: Gate, overall: Section) -> list[Rule]:
             calibration,
             expected,
             "FAIL",
-            f"{calibration:.3f} positives are predicted for each actual one; {expected} is asked for",
+            f"{calibration:.3f} positives are predicted for each actual one, where {expected} is asked for",
         ),
     ]
 
@@ -91,9 +91,11 @@ def _gain(gate: Gate, overall: Section, served_version: int) -> Rule:
     reached = gain["relative"] >= gate.min_gain
     passed = reached and gain["p_value"] is not None and gain["p_value"] < 1 - gate.confidence
     ruled_out = gain["high"] < gate.min_gain
-    reason = f"{_comparison(gate, overall, gain, served_version)}; {gate.min_gain:.2%} is asked for"
+    reason = f"{_comparison(gate, overall, gain, served_version)}, where {gate.min_gain:.2%} is asked for"
     if not passed:
-        reason += ", which is ruled out" if ruled_out else _doubt(gate, overall["rows"], gain, reached)
+        reason += (
+            ", which the interval rules out" if ruled_out else _doubt(gate, overall["rows"], gain, reached)
+        )
     return Rule(name, passed, gain["relative"], expected, "FAIL" if ruled_out else "INCONCLUSIVE", reason)
 
 
@@ -112,12 +114,12 @@ def _spread(gain: Gain) -> str:
 
 
 def _doubt(gate: Gate, rows: int, gain: Gain, reached: bool) -> str:
-    doubt = ", and this may be chance" if reached else ", which is not reached but not ruled out either"
-    seen = f"; {rows} rows show a gain of {gain['detectable']:.2%} or more four times in five"
+    doubt = ", and this may be chance" if reached else ", which is neither reached nor ruled out"
+    seen = f" ({rows} rows show a gain of {gain['detectable']:.2%} or more four times in five"
     if not 0 < gate.min_gain < gain["detectable"]:
-        return doubt + seen
+        return f"{doubt}{seen})"
     needed = rows * (gain["detectable"] / gate.min_gain) ** 2
-    return f"{doubt}{seen}, and to show {gate.min_gain:.2%} it would take about {float(f'{needed:.2g}'):.0f}"
+    return f"{doubt}{seen}, and to show {gate.min_gain:.2%} it would take about {float(f'{needed:.2g}'):.0f})"
 
 
 def _slices(gate: Gate, evaluation: Evaluation) -> list[Rule]:
