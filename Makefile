@@ -28,14 +28,14 @@ test-fast: install  ## Without the tests that start processes
 	@$(RUN) -m pytest -m "not integration"
 
 lint: install  ## Style, types, import contracts
-	@.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && .venv/bin/lint-imports
+	@.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && PYTHONPATH=plugins .venv/bin/lint-imports
 
 lock: install  ## Compile requirements.in into requirements.txt
 	@.venv/bin/uv pip compile --quiet --python-version 3.11 --no-emit-index-url --no-header \
 		requirements.in --output-file requirements.txt
 
-env: install  ## Write .env with generated secrets for docker-compose.yaml
-	@$(RUN) deploy/make_env.py
+env:  ## Write .env with generated secrets for docker-compose.yaml
+	@$(PYTHON3) deploy/make_env.py
 
 bench-landing: install  ## Kafka to Parquet against raw consumption
 	@$(RUN) -m benchmarks.landing
