@@ -9,7 +9,16 @@
 Neither TensorFlow nor MLflow is imported before one of these functions is called.
 """
 
+from ml.release.night import LoggedRun, Night, comparison_url, log_to_mlflow
 from ml.release.production import resolve_production
 from ml.release.push import Push, push_model
 
-__all__ = ["Push", "push_model", "resolve_production"]
+__all__ = [
+    "LoggedRun",
+    "Night",
+    "Push",
+    "comparison_url",
+    "log_to_mlflow",
+    "push_model",
+    "resolve_production",
+]

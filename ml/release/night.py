@@ -1,0 +1,172 @@
+"""A night's run in MLflow: everything that was found out, under names that can be compared."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from ml.artifact import Artifact, Window, digest_of
+from ml.config import Pipeline
+from ml.connections import MlflowConnection
+from ml.release.findings import Findings
+from ml.store import Store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from ml.release.run_log import RunLog
+
+# The files of each kind that are worth having beside the run. Rejects are not: they hold records as they
+# came, and may hold what nobody should read in a browser.
+UPLOADED = {
+    "examples": ("offsets.json",),
+    "statistics": ("statistics.html", "statistics.pb"),
+    "anomalies": ("anomalies.json", "anomalies.pbtxt"),
+    "drift_report": ("drift_report.json",),
+    "training_window": ("training_window.json",),
+    "model": ("saved_model", "feature_spec.json", "history.json", "measured/tensorboard"),
+    "production": ("production.json",),
+    "evaluation": ("evaluation.json", "scores.parquet"),
+    "blessing": ("blessing.json",),
+    "pushed_model": ("pushed_model.json",),
+}
+SAVED_MODEL = "model/saved_model"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Night:
+    """One DAG run, or one run of the command line, over one day.
+
+    Attributes:
+        window: the day.
+        key: names the run for ever, for example ``retrain_clicks/scheduled__2026-11-20``.
+        url: its page in Airflow; empty if it has none.
+        artifacts: by role; None for what it did not come to.
+    """
+
+    window: Window
+    key: str
+    url: str
+    artifacts: Mapping[str, Artifact | None]
+
+    def __post_init__(self) -> None:
+        if "'" in self.key:
+            raise ValueError(f"expected a run key without an apostrophe, got {self.key}")
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """Where a night was logged.
+
+    Attributes:
+        experiment_id: of its experiment, which is named as the pipeline is.
+        run_id: of its run.
+        url: the run's page.
+        model_version: of the registered model; empty if there is no candidate.
+    """
+
+    experiment_id: str
+    run_id: str
+    url: str
+    model_version: str
+
+
+def log_to_mlflow(pipeline: Pipeline, night: Night, mlflow: MlflowConnection, store: Store) -> LoggedRun:
+    """Write everything that a night has left behind into one MLflow run, whatever it came to.
+
+    The run is found again by its key and a model's registered version by its digest, so a second logging
+    adds what is new and makes no twin. The names are listed in docs/mlflow.md.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+        Misconfigured: if it refuses the credentials, or the experiment was deleted.
+        StoreCorrupted: if an artifact's bytes are not those that were written.
+    """
+    from ml.release.run_log import RunLog
+    from ml.release.tracking import open_mlflow
+
+    findings = Findings.read(store, night.artifacts)
+    with store.lock(f"{pipeline.name}/release/mlflow"), open_mlflow(mlflow) as client:
+        run = RunLog(client, pipeline.name, night.key, pipeline.name_of(night.window))
+        _write(pipeline, night, findings, run)
+        version = _register(pipeline, night, findings, client, run)
+        run.end("FINISHED" if "blessing" in findings.artifacts else "FAILED")
+    url = f"{_page(mlflow, run.experiment_id)}/runs/{run.run_id}"
+    log.info("the night is at %s", url)
+    return LoggedRun(run.experiment_id, run.run_id, url, version)
+
+
+def comparison_url(mlflow: MlflowConnection, runs: Sequence[LoggedRun]) -> str:
+    """The page on which MLflow compares some nights side by side."""
+    identifiers = json.dumps([run.run_id for run in runs])
+    experiments = json.dumps(sorted({run.experiment_id for run in runs}))
+    return (
+        f"{mlflow.uri.rstrip('/')}/#/compare-runs?runs={quote(identifiers)}&experiments={quote(experiments)}"
+    )
+
+
+def _page(mlflow: MlflowConnection, experiment_id: str) -> str:
+    return f"{mlflow.uri.rstrip('/')}/#/experiments/{experiment_id}"
+
+
+def _write(pipeline: Pipeline, night: Night, findings: Findings, run: RunLog) -> None:
+    from ml.release.note import note_of
+    from ml.release.run_labels import params_of, tags_of
+    from ml.release.run_metrics import curves_of, metrics_of
+
+    tags = {
+        **tags_of(pipeline, night.window, findings),
+        "mlflow.note.content": note_of(pipeline, night.window, findings),
+        "mlflow.source.name": night.key,
+        "mlflow.source.type": "JOB",
+    }
+    run.log_params(params_of(pipeline, night.window, findings))
+    run.log_metrics(metrics_of(findings), curves_of(findings))
+    run.log_tags({**tags, "airflow.url": night.url} if night.url else tags)
+    for kind, artifact in findings.artifacts.items():
+        if run.lacks(kind, artifact["digest"]):
+            run.upload(kind, artifact["digest"], list(_files(kind, findings.directories[kind])))
+    _upload_plots(pipeline, findings, run)
+
+
+def _files(kind: str, directory: Path) -> Iterator[tuple[Path, str]]:
+    for name in ("manifest.json", *UPLOADED.get(kind, ())):
+        path = directory / name
+        if path.is_dir():
+            yield path, f"{kind}/{path.name}"
+        elif path.exists():
+            yield path, kind
+
+
+def _upload_plots(pipeline: Pipeline, findings: Findings, run: RunLog) -> None:
+    from ml.release.plots import REVISION, draw_plots
+
+    drawn_from = {kind: findings.artifacts.get(kind) for kind in ("evaluation", "drift_report")}
+    digest = digest_of({"revision": REVISION, "from": drawn_from})
+    if any(drawn_from.values()) and run.lacks("plots", digest):
+        with tempfile.TemporaryDirectory() as directory:
+            plots = draw_plots(pipeline, findings, Path(directory))
+            run.upload("plots", digest, [(plot, "plots") for plot in plots])
+
+
+def _register(pipeline: Pipeline, night: Night, findings: Findings, client: MlflowClient, run: RunLog) -> str:
+    from ml.release.registry import WATERMARK, Registry
+    from ml.release.run_labels import tags_of
+
+    if "model" not in findings.artifacts:
+        return ""
+    registry = Registry(client, pipeline.serving.model)
+    tags = tags_of(pipeline, night.window, findings)
+    kept = {name: value for name, value in tags.items() if not name.startswith("mlflow.")}
+    digest = findings.artifacts["model"]["digest"]
+    version = registry.register(digest, f"runs:/{run.run_id}/{SAVED_MODEL}", run.run_id, kept)
+    registry.offer_candidate(version, kept[WATERMARK])
+    return str(version.version)

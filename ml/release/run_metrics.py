@@ -1,0 +1,139 @@
+"""A night's findings as MLflow metrics. The names are a promise to analysts; docs/mlflow.md lists them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from numbers import Real
+from typing import Any, NamedTuple
+
+from ml.release.findings import Findings
+
+# The step that makes an artifact of this kind.
+STEP_OF = {
+    "production": "resolve_production",
+    "examples": "land_examples",
+    "statistics": "compute_statistics",
+    "anomalies": "validate_examples",
+    "drift_report": "measure_drift",
+    "training_window": "gather_window",
+    "model": "train_candidate",
+    "evaluation": "evaluate_candidate",
+    "blessing": "decide_blessing",
+    "pushed_model": "push_model",
+}
+FORBIDDEN = re.compile(r"[^\w.\- ]")
+
+Pairs = Iterator[tuple[str, Any]]
+
+
+class Point(NamedTuple):
+    """One point of a learning curve."""
+
+    name: str
+    step: int
+    value: float
+
+
+def metrics_of(findings: Findings) -> dict[str, float]:
+    """Name → value of everything that has one value a night. What has no finite value is left out."""
+    contents = findings.contents
+    pairs = [
+        *_landing(findings.facts("examples")),
+        *_anomalies(contents.get("anomalies")),
+        *_drift(contents.get("drift_report")),
+        *_training(findings.facts("model")),
+        *_evaluation(contents.get("evaluation")),
+        *_measured(findings),
+    ]
+    return {metric_name(name): float(value) for name, value in pairs if _is_number(value)}
+
+
+def curves_of(findings: Findings) -> list[Point]:
+    """Learning curves: ``training.*`` by epoch, and ``curve.*`` by training step."""
+    history = findings.contents.get("history") or {}
+    epochs = [("training", epoch["epoch"], epoch) for epoch in history.get("epochs", [])]
+    stretches = [("curve", stretch["step"], stretch) for stretch in history.get("curve", [])]
+    return [
+        Point(f"{prefix}.{name}", step, float(values[name]))
+        for prefix, step, values in [*epochs, *stretches]
+        for name in ("loss", "auc")
+        if _is_number(values.get(name))
+    ]
+
+
+def metric_name(name: str) -> str:
+    """The name with ``_`` for every character that MLflow does not take in a metric."""
+    return FORBIDDEN.sub("_", name)
+
+
+def _landing(facts: Mapping[str, Any]) -> Pairs:
+    for count in ("scanned", "accepted", "outside", "late"):
+        yield f"examples.{count}", facts.get(count)
+    for reason, count in (facts.get("rejected") or {}).items():
+        yield f"rejects.{reason}", count
+
+
+def _anomalies(anomalies: Mapping[str, Any] | None) -> Pairs:
+    if anomalies is None:
+        return
+    severities = [finding["severity"] for finding in anomalies["findings"]]
+    yield from ((f"anomalies.{severity}", severities.count(severity)) for severity in ("stop", "warn"))
+
+
+def _drift(report: Mapping[str, Any] | None) -> Pairs:
+    if report is None:
+        return
+    yield "drifted.features", len(report["drifted"])
+    for feature in report["features"]:
+        yield f"drift.{feature['feature']}", feature["divergence_bits"]
+        yield f"jsd.{feature['feature']}", feature["jsd_bits"]
+
+
+def _training(facts: Mapping[str, Any]) -> Pairs:
+    yield from ((f"training.{count}", facts.get(count)) for count in ("examples", "positives", "steps"))
+
+
+def _evaluation(evaluation: Mapping[str, Any] | None) -> Pairs:
+    if evaluation is None:
+        return
+    yield "holdout.rows", evaluation["rows"]
+    yield "holdout.positives", evaluation["positives"]
+    yield from _section(evaluation["overall"])
+    for name, section in evaluation["slices"].items():
+        yield f"slice.{name}.rows", section["rows"]
+        yield from ((f"slice.{name}.{metric}", value) for metric, value in _section(section))
+
+
+def _section(section: Mapping[str, Any]) -> Pairs:
+    for side in ("candidate", "production"):
+        for metric, interval in (section[side] or {}).items():
+            yield f"{side}.{metric}", interval["value"]
+            yield f"{side}.{metric}.low", interval["low"]
+            yield f"{side}.{metric}.high", interval["high"]
+    for metric, gain in (section["gain"] or {}).items():
+        yield f"gain.{metric}", gain["relative"]
+        yield f"difference.{metric}", gain["absolute"]
+        for detail in ("low", "high", "p_value", "detectable"):
+            yield f"gain.{metric}.{detail}", gain[detail]
+
+
+def _measured(findings: Findings) -> Pairs:
+    for kind, manifest in findings.manifests.items():
+        step = STEP_OF.get(kind, kind)
+        yield from ((_measurement(step, name), value) for name, value in manifest.measurements.items())
+
+
+def _measurement(step: str, name: str) -> str:
+    if name == "seconds":
+        return f"seconds.{step}"
+    if name.endswith("_per_second"):
+        return f"rate.{step}.{name.removesuffix('_per_second')}"
+    if name.endswith("_seconds"):
+        return f"seconds.{step}.{name.removesuffix('_seconds')}"
+    return f"measured.{step}.{name}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
