@@ -11,7 +11,7 @@ from ml.config import Pipeline
 from ml.features.spec import FILE_NAME
 from ml.store import Draft
 from ml.training.data import TrainingData
-from ml.training.launcher import run_workers
+from ml.training.launcher import export_model, run_workers
 from ml.training.plan import Plan
 from ml.training.planning import make_plan
 
@@ -26,6 +26,7 @@ def write_candidate(pipeline: Pipeline, data: TrainingData, draft: Draft) -> Non
     plan.path.write_text(plan.model_dump_json())
     draft.write_json(plan.feature_spec.model_dump(mode="json"), FILE_NAME)
     draft.measurements["restarts"] = run_workers(plan)
+    export_model(plan)
     _collect(plan, draft)
     log.info(
         "trained on %d examples in %d steps, %s examples/s",
@@ -36,8 +37,8 @@ def write_candidate(pipeline: Pipeline, data: TrainingData, draft: Draft) -> Non
 
 
 def _collect(plan: Plan, draft: Draft) -> None:
-    for name in ("saved_model", "history.json"):
-        (plan.results / name).rename(draft.path / name)
+    plan.saved_model.rename(draft.path / plan.saved_model.name)
+    (plan.results / "history.json").rename(draft.path / "history.json")
     draft.facts.update(_counts(plan), **_read(plan, "facts.json"))
     draft.measurements.update(_read(plan, "measurements.json"))
     shutil.rmtree(plan.scratch)

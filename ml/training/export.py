@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import shutil
 
+import numpy as np
 import tensorflow as tf
 
 from ml.features.columns import MISSING_INT, MISSING_TEXT
@@ -65,14 +66,16 @@ class Servable(tf.Module):  # type: ignore[misc]
         return tf.where(is_missing, float("nan"), tf.cast(values, tf.float32))
 
 
-def export(plan: Plan, trained: WideAndDeep, directory: Path) -> None:
-    """Write the SavedModel of a trained network.
+def export(plan: Plan) -> None:
+    """Write the SavedModel of the weights that the chief has left.
 
-    A network of its own, outside any distribution strategy, takes the weights: a served model knows
-    nothing of the workers that trained it. The same weights give the same bytes.
+    In a process that does nothing else: TensorFlow numbers its functions as it makes them, and the numbers
+    are part of the bytes. So the same weights give the same bytes, however the training went.
     """
+    shutil.rmtree(plan.saved_model, ignore_errors=True)
     network = WideAndDeep(plan.feature_spec, plan.training)
-    network.set_weights(trained.get_weights())
+    with np.load(plan.results / "weights.npz") as weights:
+        network.set_weights(list(weights.values()))
     servable = Servable(plan.feature_spec, network)
     signatures = {name: getattr(servable, name) for name in ("serving_default", "serving_examples")}
-    tf.saved_model.save(servable, str(directory), signatures=signatures)
+    tf.saved_model.save(servable, str(plan.saved_model), signatures=signatures)

@@ -14,13 +14,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
+from typing import BinaryIO
 
 import ml
 from ml.errors import Interrupted, Misconfigured
@@ -67,12 +68,16 @@ def run_workers(plan: Plan) -> int:
         Misconfigured: if a worker says that another try is in vain.
     """
     _stopped.clear()
-    for restarts in count():
-        lost = _run_once(plan)
-        if lost is None:
-            return restarts
-        _check_restart(plan, lost, left=plan.training.max_restarts - restarts)
-    raise AssertionError("unreachable: the loop above returns or raises")
+    return _run_until_done(plan, "train", plan.training.workers)
+
+
+def export_model(plan: Plan) -> None:
+    """Write the SavedModel of what the workers have learnt.
+
+    Raises:
+        Interrupted: as `run_workers`.
+    """
+    _run_until_done(plan, "export", 1)
 
 
 def stop_workers() -> None:
@@ -85,6 +90,15 @@ def stop_workers() -> None:
         worker.kill()
 
 
+def _run_until_done(plan: Plan, work: str, number: int) -> int:
+    for restarts in count():
+        lost = _run_once(plan, work, number)
+        if lost is None:
+            return restarts
+        _check_restart(plan, lost, left=plan.training.max_restarts - restarts)
+    raise AssertionError("unreachable: the loop above returns or raises")
+
+
 def _check_restart(plan: Plan, lost: Lost, left: int) -> None:
     if _stopped.is_set():
         raise Interrupted("the training was stopped on request. Run the step again to start it anew.")
@@ -92,16 +106,16 @@ def _check_restart(plan: Plan, lost: Lost, left: int) -> None:
         raise Misconfigured(plan.failure.read_text())
     if not left:
         raise Interrupted(
-            f"{lost}; expected it to finish, and training.max_restarts ({plan.training.max_restarts}) is used "
-            "up. If memory ran out, lower training.batch_size or training.workers. Run the step again to "
-            f"start it anew. The worker's log ends with:\n{_tail(_log_of(plan, lost.rank))}"
+            f"{lost}; expected it to finish. training.max_restarts is {plan.training.max_restarts}, and no "
+            "restart is left. If memory ran out, lower training.batch_size or training.workers. Run the step "
+            f"again to start anew. The worker's log ends with:\n{_tail(_log_of(plan, lost.rank))}"
         )
     log.warning("%s; starting all workers from the last checkpoint, %d restarts left", lost, left - 1)
 
 
-def _run_once(plan: Plan) -> Lost | None:
+def _run_once(plan: Plan, work: str, number: int) -> Lost | None:
     said: SimpleQueue[Said] = SimpleQueue()
-    with _workers(plan, said) as workers:
+    with _workers(plan, work, number, said) as workers:
         working = len(workers)
         while working:
             rank, line = said.get()
@@ -115,30 +129,35 @@ def _run_once(plan: Plan) -> Lost | None:
 
 
 @contextmanager
-def _workers(plan: Plan, said: SimpleQueue[Said]) -> Iterator[list[Worker]]:
-    addresses = [f"{LOCALHOST}:{port}" for port in _free_ports(plan.training.workers)]
+def _workers(plan: Plan, work: str, number: int, said: SimpleQueue[Said]) -> Iterator[list[Worker]]:
+    command = [sys.executable, "-m", "ml.training.child", work, str(plan.path), str(os.getpid())]
+    addresses = [f"{LOCALHOST}:{port}" for port in _free_ports(number)]
     with ExitStack() as started:
-        yield [started.enter_context(_worker(plan, rank, addresses, said)) for rank in range(len(addresses))]
+        workers = []
+        for rank in range(number):
+            errors = started.enter_context(_log_of(plan, rank).open("ab"))
+            worker = _start(command, _environment(rank, addresses), errors)
+            workers.append(started.enter_context(_heard(rank, worker, said)))
+        yield workers
+
+
+def _start(command: Sequence[str], environment: Mapping[str, str], errors: BinaryIO) -> Worker:
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
 
 
 @contextmanager
-def _worker(plan: Plan, rank: int, addresses: Sequence[str], said: SimpleQueue[Said]) -> Iterator[Worker]:
-    command = [sys.executable, "-m", "ml.training.worker", str(plan.path), str(os.getpid())]
-    environment = _environment(rank, addresses)
-    with (
-        _log_of(plan, rank).open("ab") as errors,
-        subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
-        ) as worker,
-    ):
+def _heard(rank: int, worker: Worker, said: SimpleQueue[Said]) -> Iterator[Worker]:
+    listener = Thread(target=_listen, args=(rank, worker, said))
+    with worker:
         _running.add(worker)
-        reader = Thread(target=_listen, args=(rank, worker, said), daemon=True)
-        reader.start()
+        listener.start()
         try:
+            if _stopped.is_set():
+                worker.kill()
             yield worker
         finally:
             worker.kill()
-            reader.join()
+            listener.join()
             _running.discard(worker)
 
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from ml.artifact import canonical_json
 from ml.config import Training
 from ml.features.spec import FeatureSpec
 
 STEPS_PER_CALL = 8
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write canonical JSON."""
+    path.write_text(canonical_json(value) + "\n")
 
 
 class RowGroup(BaseModel):
@@ -70,6 +77,11 @@ class Plan(BaseModel):
     def results(self) -> Path:
         """Where the chief leaves what it has made."""
         return self.scratch / "results"
+
+    @property
+    def saved_model(self) -> Path:
+        """Where the SavedModel is written."""
+        return self.scratch / "saved_model"
 
     @property
     def failure(self) -> Path:
