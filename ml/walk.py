@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from ml import steps
 from ml.artifact import Artifact, Window
@@ -91,7 +92,7 @@ class Walk:
         return steps.decide_blessing(**self.night, evidence={name: self.made.get(name) for name in names})
 
     @cached_property
-    def log_to_mlflow(self) -> dict[str, str]:
+    def log_to_mlflow(self) -> dict[str, Any]:
         """The night's MLflow run."""
         run = {"key": f"cli/{self.pipeline}/{self.window.start:%Y-%m-%d}", "url": ""}
         artifacts: dict[str, Artifact | None] = {**self.made, "blessing": self.decide_blessing}

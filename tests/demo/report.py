@@ -60,7 +60,7 @@ def row_of(night: Night, run: Any) -> list[str]:
         number(candidate),
         number(metrics.get("production.auc")),
         number(best_auc(night)) if candidate is not None else "",
-        tags.get("served_version", ""),
+        tags.get("serving.version", ""),
         tags["reasons"],
     ]
 

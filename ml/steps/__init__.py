@@ -1,0 +1,39 @@
+"""The steps of a night. Airflow's tasks and the command line call these and nothing below.
+
+A step names what it makes and from what, and lets its domain write it. Each domain is imported by the
+step that needs it: landing and the gate wait for no TensorFlow.
+"""
+
+from ml.pipelines import load_pipeline, pipeline_names
+from ml.steps.data import (
+    check_pipeline,
+    compute_statistics,
+    diff_schema,
+    gather_window,
+    infer_schema,
+    land_examples,
+    measure_drift,
+    validate_examples,
+)
+from ml.steps.model import evaluate_candidate, stop_training, train_candidate
+from ml.steps.verdict import decide_blessing, log_to_mlflow, push_model, resolve_production
+
+__all__ = [
+    "check_pipeline",
+    "compute_statistics",
+    "decide_blessing",
+    "diff_schema",
+    "evaluate_candidate",
+    "gather_window",
+    "infer_schema",
+    "land_examples",
+    "load_pipeline",
+    "log_to_mlflow",
+    "measure_drift",
+    "pipeline_names",
+    "push_model",
+    "resolve_production",
+    "stop_training",
+    "train_candidate",
+    "validate_examples",
+]

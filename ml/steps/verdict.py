@@ -1,0 +1,164 @@
+"""Steps around the gate: what is in production, the verdict, its record, the publication."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ml.artifact import Artifact
+from ml.connections import MlflowConnection, ServingConnection
+from ml.day import Day
+from ml.errors import Misconfigured
+from ml.training_window import read_training_rows
+
+
+def resolve_production(
+    pipeline: str,
+    start: str,
+    end: str,
+    refresh: str = "",
+    *,
+    serving: ServingConnection,
+    mlflow: MlflowConnection,
+) -> Artifact:
+    """Read once which version is really serving; the whole run is judged against it.
+
+    A second reading for the same window returns the first, so that a rerun repeats the judgement that
+    was made. ``refresh`` is a reason to read anew.
+
+    Raises:
+        Unavailable: if the model server or the registry does not answer.
+        Misconfigured: if the two disagree.
+    """
+    from ml import release
+
+    day = Day.of(pipeline, start, end)
+    return day.produce(
+        "production",
+        inputs={},
+        config={"model": day.pipeline.serving.model, "label": day.pipeline.serving.label, "refresh": refresh},
+        write=lambda draft: release.resolve_production(day.pipeline, serving, mlflow, day.store, draft),
+    )
+
+
+def decide_blessing(pipeline: str, start: str, end: str, evidence: dict[str, Artifact | None]) -> Artifact:
+    """Judge what was measured. The gate is closed by default and says why in words.
+
+    Args:
+        pipeline: the pipeline's name.
+        start: of the window.
+        end: of the window, and so the candidate's watermark.
+        evidence: ``production``, ``anomalies``, ``drift_report`` and ``evaluation``; None for what was
+            not made, which is a finding too.
+    """
+    from ml import evaluation
+
+    day = Day.of(pipeline, start, end)
+    read: dict[str, Any] = {role: part and day.store.read_json(part) for role, part in evidence.items()}
+    return day.produce(
+        "blessing",
+        evidence,
+        day.settings("gate"),
+        lambda draft: evaluation.decide_blessing(
+            day.pipeline, evaluation.Evidence(watermark=day.window.end, **read), draft
+        ),
+    )
+
+
+def log_to_mlflow(
+    pipeline: str,
+    start: str,
+    end: str,
+    run: dict[str, str],
+    artifacts: dict[str, Artifact | None],
+    *,
+    mlflow: MlflowConnection,
+) -> dict[str, Any]:
+    """Write the night into MLflow: one run, found again by its key, whatever the night came to.
+
+    Args:
+        pipeline: the pipeline's name.
+        start: of the window.
+        end: of the window.
+        run: ``key`` names the run for ever, ``url`` is its page in Airflow or empty.
+        artifacts: what the night has made, by kind; None for what it did not come to.
+        mlflow: where to.
+
+    Returns:
+        ``run_id``, ``url`` and ``model_version`` in MLflow, a ``summary`` in one sentence, and the
+        ``night`` as it was logged, so that the push can add to it.
+    """
+    from ml import release
+
+    day = Day.of(pipeline, start, end)
+    night = release.Night(window=day.window, artifacts=artifacts, **run)
+    logged = release.log_to_mlflow(day.pipeline, night, mlflow, day.store)
+    return {
+        "run_id": logged.run_id,
+        "url": logged.url,
+        "model_version": logged.model_version,
+        "summary": _summary(day, artifacts.get("blessing")),
+        "night": {"artifacts": artifacts, **run},
+    }
+
+
+def push_model(
+    blessing: Artifact, logged: dict[str, Any], *, serving: ServingConnection, mlflow: MlflowConnection
+) -> Artifact:
+    """Publish a blessed model: stage, load, ask the golden requests, then move the label and the alias.
+
+    Args:
+        blessing: the verdict; what was judged, and against what, follows from its inputs.
+        logged: the night's MLflow run, because only a logged model is published.
+        serving: the model server.
+        mlflow: where the registry is.
+
+    Raises:
+        Withheld: if the gate or the watermark fence says no; serving stays as it was.
+    """
+    from ml import release
+
+    day = Day.of_artifact(blessing)
+    release.check_blessing(day.store.read_json(blessing))
+    push = _push_of(day, blessing)
+    pushed = day.produce(
+        "pushed_model",
+        {"blessing": blessing, "model": push.model},
+        day.settings("serving"),
+        lambda draft: release.push_model(day.pipeline, push, serving, mlflow, day.store, draft),
+    )
+    artifacts = {**logged["night"]["artifacts"], "pushed_model": pushed}
+    night = release.Night(**{**logged["night"], "artifacts": artifacts, "window": day.window})
+    release.log_to_mlflow(day.pipeline, night, mlflow, day.store)
+    return pushed
+
+
+def _push_of(day: Day, blessing: Artifact) -> Any:
+    """What the gate has blessed, as the blessing's own lineage tells."""
+    from ml import release
+
+    evaluation = _input(day, blessing, "evaluation")
+    rows = read_training_rows(day, _input(day, evaluation, "training_window"))
+    return release.Push(
+        model=_input(day, evaluation, "model"),
+        blessing=blessing,
+        production=_input(day, evaluation, "production"),
+        examples=rows.days[-1],
+        holdout=rows.holdout,
+    )
+
+
+def _input(day: Day, artifact: Artifact, role: str) -> Artifact:
+    found = day.store.manifest(artifact).identity.inputs[role]
+    if found is None:
+        raise Misconfigured(
+            f"{artifact['uri']} was made without {role}, and was blessed all the same; expected every "
+            "blessing to rest on an evaluation. This is a fault of the gate: do not publish by hand, report it."
+        )
+    return found
+
+
+def _summary(day: Day, blessing: Artifact | None) -> str:
+    if blessing is None:
+        return "no verdict: the gate was not reached"
+    content = day.store.read_json(blessing)
+    return f"{content['verdict']}. {' '.join(content['reasons'])}"
