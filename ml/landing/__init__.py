@@ -1,0 +1,7 @@
+"""Landing: one window of a Kafka topic becomes Parquet files, and what could not be read is kept aside."""
+
+from ml.landing.examples import land_examples
+from ml.landing.offsets import resolve_offsets
+from ml.landing.verdict import check_landed
+
+__all__ = ["check_landed", "land_examples", "resolve_offsets"]

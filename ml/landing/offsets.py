@@ -1,0 +1,88 @@
+"""Finding out, before anything is read, which offsets hold a window."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from ml.artifact import Window
+from ml.config import Landing, Pipeline
+from ml.connections import KafkaConnection
+from ml.errors import Misconfigured
+from ml.landing.ranges import OFFSETS_FILE, OffsetManifest, OffsetRange
+from ml.landing.retention import check_retention
+from ml.landing.topic import Topic
+from ml.store import Draft
+
+log = logging.getLogger(__name__)
+
+MINUTE_MS = 60_000
+
+
+def resolve_offsets(pipeline: Pipeline, window: Window, kafka: KafkaConnection, draft: Draft) -> None:
+    """Write the offset ranges that hold a window, so that every try lands the same records.
+
+    ``seek: time`` asks the brokers for the first records produced ``slack_minutes`` before the window and
+    ``slack_minutes`` after it has settled. ``seek: scan`` takes all that the topic holds, and finds its end
+    by reading to it, for brokers that know neither the time nor the end.
+
+    Args:
+        pipeline: the settings.
+        window: whose records are wanted.
+        kafka: how to reach the brokers.
+        draft: gets ``offsets.json``; facts: ``partitions`` and ``offsets``, the number of both.
+
+    Raises:
+        Unavailable: if no broker answers in time.
+        Misconfigured: if topic, credentials or the type of the event time are wrong.
+        WindowExpired: if the topic no longer holds the whole window.
+    """
+    landing = pipeline.landing
+    _check_event_time(pipeline)
+    find = _by_time if landing.seek == "time" else _by_scan
+    with Topic(kafka, landing.topic) as topic:
+        ranges = tuple(find(topic, landing, window))
+    check_retention(landing.topic, window, ranges)
+    manifest = OffsetManifest(landing.topic, ranges)
+    draft.write_json(manifest.as_json(landing, window), OFFSETS_FILE)
+    draft.facts.update(partitions=len(ranges), offsets=manifest.record_count)
+    log.info("%s %s: %d offsets in %d partitions", pipeline.name, window, manifest.record_count, len(ranges))
+
+
+def _by_time(topic: Topic, landing: Landing, window: Window) -> Iterator[OffsetRange]:
+    slack = landing.slack_minutes * MINUTE_MS
+    settled = window.end_ms + landing.settle_minutes * MINUTE_MS
+    partitions = topic.partitions()
+    # The watermarks come first: what is produced between these requests belongs to none of the answers.
+    watermarks = {partition: topic.watermarks(partition) for partition in partitions}
+    starts = topic.offsets_at(partitions, window.start_ms - slack)
+    ends = topic.offsets_at(partitions, settled + slack)
+    for partition, (low, high) in watermarks.items():
+        start, end = _within(starts[partition], high), _within(ends[partition], high)
+        yield OffsetRange(partition, start, end, low, high, _first_timestamp(topic, partition, low))
+
+
+def _by_scan(topic: Topic, _: Landing, __: Window) -> Iterator[OffsetRange]:
+    for partition in topic.partitions():
+        low, stated_end = topic.watermarks(partition)
+        high = topic.end_of(partition, max(low, stated_end - 1))
+        yield OffsetRange(partition, low, high, low, high, _first_timestamp(topic, partition, low))
+
+
+def _within(offset: int | None, high: int) -> int:
+    """The broker knows no offset for a moment after its last record; then the end is meant."""
+    return high if offset is None else min(offset, high)
+
+
+def _first_timestamp(topic: Topic, partition: int, low: int) -> int | None:
+    return topic.first_timestamp(partition, low) if low > 0 else None
+
+
+def _check_event_time(pipeline: Pipeline) -> None:
+    field = pipeline.landing.event_time
+    found = pipeline.read_schema().columns.get(field)
+    if found != "int":
+        raise Misconfigured(
+            f"{pipeline.schema_path}: the event time {field!r} is of type {found}; expected INT, "
+            "milliseconds since the epoch. Correct the schema, or name another field in landing.event_time."
+        )

@@ -1,0 +1,113 @@
+"""Which records of a scanned range are a window's examples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from ml.artifact import Window
+from ml.config import Landing
+from ml.landing.block import Block
+from ml.landing.parsing import Parsed, Parser
+from ml.landing.tally import Tally
+from ml.schema import Schema
+
+PARTITION = pa.field("_partition", pa.int32(), nullable=False)
+OFFSET = pa.field("_offset", pa.int64(), nullable=False)
+REJECTS = pa.schema(
+    [
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("timestamp", pa.int64()),
+        ("reason", pa.string()),
+        ("value", pa.binary()),
+    ]
+)
+MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What a block brought.
+
+    Attributes:
+        examples: the schema's columns, then ``_partition`` and ``_offset``.
+        rejects: as `REJECTS`.
+        tally: the counts.
+    """
+
+    examples: pa.Table
+    rejects: pa.Table
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Parses blocks and keeps what belongs to one window.
+
+    Each record is judged by itself, so the outcome depends neither on how the records were fetched nor on
+    where the scan began. An example belongs to the window that its own event time lies in; if the broker
+    had it only at ``settled_ms`` or later, it is late. A reject has no event time to trust and belongs to
+    the window that it was produced in. Whatever belongs to no or another window is outside.
+
+    Attributes:
+        parser: for the pipeline's schema.
+        event_time: the field with the event's time.
+        start_ms: first millisecond of the window.
+        end_ms: first millisecond after the window.
+        settled_ms: first millisecond at which a record comes too late.
+    """
+
+    parser: Parser
+    event_time: str
+    start_ms: int
+    end_ms: int
+    settled_ms: int
+
+    @classmethod
+    def of(cls, landing: Landing, schema: Schema, window: Window) -> Self:
+        """The selection of a window as the settings want it."""
+        parser = Parser(schema.columns, landing.event_time)
+        settled_ms = window.end_ms + landing.settle_minutes * MINUTE_MS
+        return cls(parser, landing.event_time, window.start_ms, window.end_ms, settled_ms)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of the examples."""
+        return self.parser.schema.append(PARTITION).append(OFFSET)
+
+    def land(self, block: Block) -> Landed:
+        """Parse a block, keep the window's examples and rejects, and count everything."""
+        parsed = self.parser.parse(block.values)
+        times = parsed.table[self.event_time].to_numpy()
+        mine = (self.start_ms <= times) & (times < self.end_ms)
+        late = mine & (block.timestamps[parsed.rows] >= self.settled_ms)
+        accepted = np.flatnonzero(mine & ~late)
+        examples = self._examples(block, parsed, accepted)
+        rejects = self._rejects(block, parsed.rejects)
+        tally = Tally.of_block(len(block), times, times[accepted], int(late.sum()))
+        tally.count_rejects(rejects)
+        tally.count_unknown(parsed.unknown, accepted)
+        return Landed(examples, rejects, tally)
+
+    def _examples(self, block: Block, parsed: Parsed, accepted: np.ndarray[Any, Any]) -> pa.Table:
+        everything = len(accepted) == parsed.table.num_rows
+        table = parsed.table if everything else parsed.table.take(accepted)
+        partitions = np.full(len(accepted), block.partition, np.int32)
+        offsets = block.offsets[parsed.rows[accepted]]
+        columns = [*table.columns, pa.array(partitions), pa.array(offsets)]
+        return pa.table(columns, schema=self.schema)
+
+    def _rejects(self, block: Block, reasons: dict[int, str]) -> pa.Table:
+        mine = [at for at in reasons if self.start_ms <= block.timestamps[at] < self.end_ms]
+        columns = [
+            [block.partition] * len(mine),
+            block.offsets[mine],
+            block.timestamps[mine],
+            [reasons[at] for at in mine],
+            [block.values[at] for at in mine],
+        ]
+        return pa.table([pa.array(c, t) for c, t in zip(columns, REJECTS.types, strict=True)], REJECTS)

@@ -1,0 +1,75 @@
+"""Whether a landed day may go on. Landing measures; this judges what it wrote down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from ml.artifact import Artifact
+from ml.config import Pipeline
+from ml.errors import NoRecords, TooManyRejects
+
+
+def check_landed(pipeline: Pipeline, facts: Mapping[str, Any], examples: Artifact | None = None) -> None:
+    """Judge the counts of a landed window.
+
+    Args:
+        pipeline: the settings.
+        facts: of the examples, as `ml.landing.tally.Tally` counts them.
+        examples: the artifact, kept as evidence.
+
+    Raises:
+        TooManyRejects: if more than ``landing.max_reject_fraction`` of the window's records are rejects.
+        NoRecords: if the window has no example.
+    """
+    rejected = sum(facts["rejected"].values())
+    records = rejected + facts["accepted"]
+    if rejected and rejected / records > pipeline.landing.max_reject_fraction:
+        raise TooManyRejects(_rejects_message(pipeline, facts, rejected, records), examples)
+    if not facts["accepted"]:
+        raise NoRecords(_empty_message(pipeline, facts), examples)
+
+
+def _rejects_message(pipeline: Pipeline, facts: Mapping[str, Any], rejected: int, records: int) -> str:
+    reasons = "\n".join(
+        f"  {count} {reason}, first at {_place(facts, reason)}" for reason, count in _by_count(facts)
+    )
+    return (
+        f"{rejected} of {records} records of the window could not be read as examples "
+        f"({rejected / records:.2%}); expected at most {pipeline.landing.max_reject_fraction:.2%} "
+        f"(landing.max_reject_fraction):\n{reasons}\n"
+        "Their bytes are in rejects.parquet of the examples. Have the producer mended, or raise the limit."
+    )
+
+
+def _empty_message(pipeline: Pipeline, facts: Mapping[str, Any]) -> str:
+    return (
+        f"The window has no example in the topic {pipeline.landing.topic!r}; expected some. Of "
+        f"{facts['scanned']} records around it {facts['outside']} are outside and {facts['late']} late"
+        f"{_span(pipeline, facts)}. Check that producers ran on that day and that landing.topic and "
+        "landing.event_time are the right ones."
+    )
+
+
+def _span(pipeline: Pipeline, facts: Mapping[str, Any]) -> str:
+    first, last = facts["first_scanned_event"], facts["last_scanned_event"]
+    if first is None:
+        return ""
+    return f"; {pipeline.landing.event_time} runs from {_moment(first)} to {_moment(last)}"
+
+
+def _moment(milliseconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, timezone.utc).isoformat(timespec="seconds")
+    except (OverflowError, ValueError):
+        return f"{milliseconds} (no date if taken for milliseconds since the epoch)"
+
+
+def _by_count(facts: Mapping[str, Any]) -> list[tuple[str, int]]:
+    return sorted(facts["rejected"].items(), key=lambda item: (-item[1], item[0]))
+
+
+def _place(facts: Mapping[str, Any], reason: str) -> str:
+    place = facts["reject_examples"][reason]
+    return f"partition {place['partition']}, offset {place['offset']}"
