@@ -152,7 +152,7 @@ def _input(day: Day, artifact: Artifact, role: str) -> Artifact:
     if found is None:
         raise Misconfigured(
             f"{artifact['uri']} was made without {role}, and was blessed all the same; expected every "
-            "blessing to rest on an evaluation. This is a fault of the gate: do not publish by hand, report it."
+            "blessing to rest on an evaluation. This is a fault of the gate: report it and publish nothing."
         )
     return found
 
