@@ -9,6 +9,7 @@
 Neither TensorFlow nor MLflow is imported before one of these functions is called.
 """
 
+from ml.release.fence import check_blessing
 from ml.release.night import LoggedRun, Night, comparison_url, log_to_mlflow
 from ml.release.production import resolve_production
 from ml.release.push import Push, push_model
@@ -17,6 +18,7 @@ __all__ = [
     "LoggedRun",
     "Night",
     "Push",
+    "check_blessing",
     "comparison_url",
     "log_to_mlflow",
     "push_model",

@@ -36,7 +36,7 @@ class Registry:
         """The version of this model, made from a run's artifact directory if it is not there yet."""
         self._ensure_model()
         return self.find(digest) or self._client.create_model_version(
-            self.name, source, run_id, tags={**tags, DIGEST: digest}
+            self.name, source, run_id, tags={**tags, DIGEST: digest}, await_creation_for=0
         )
 
     def offer_candidate(self, version: ModelVersion, watermark: str) -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
+from base64 import b64encode
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import pytest
 from pydantic import SecretStr
 
 from ml.connections import MlflowConnection
-from ml.errors import Unavailable
+from ml.errors import Misconfigured, Unavailable
 from ml.release.tracking import PASSWORD, SETTINGS, open_mlflow
 from tests.demo.process import free_port
 
@@ -37,3 +40,32 @@ def test_a_server_that_does_not_answer_is_unavailable(monkeypatch: pytest.Monkey
 
     with pytest.raises(Unavailable, match=r"Is it running"), open_mlflow(connection) as client:
         client.search_experiments()
+
+
+def test_refused_credentials_are_a_misconfiguration_and_are_not_shown():
+    seen: list[str] = []
+
+    class Doorkeeper(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append(self.headers["Authorization"])
+            self.send_response(401)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Doorkeeper) as http:
+        thread = Thread(target=http.serve_forever)
+        thread.start()
+        uri = f"http://127.0.0.1:{http.server_port}"
+        connection = MlflowConnection(uri=uri, username="ann", password=SecretStr("secret"))
+        with (
+            pytest.raises(Misconfigured, match="user name and password") as refused,
+            open_mlflow(connection) as client,
+        ):
+            client.search_experiments()
+        http.shutdown()
+        thread.join()
+
+    assert seen == [f"Basic {b64encode(b'ann:secret').decode()}"]
+    assert "secret" not in str(refused.value)

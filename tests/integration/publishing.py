@@ -1,0 +1,242 @@
+"""A small real world for publications: examples, models that answer at once, and their store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ml import release
+from ml.artifact import Artifact, Window
+from ml.config import Pipeline
+from ml.connections import MlflowConnection, ServingConnection
+from ml.manifest import Identity
+from ml.pipelines import load_pipeline
+from ml.release.ledger import Ledger
+from ml.release.rest import RestServer
+from ml.store import Draft, Store
+
+ROWS = 300
+COLUMN_TYPES = {"string": pa.string(), "int": pa.int64(), "float": pa.float64()}
+
+
+@dataclass(frozen=True)
+class Place:
+    """One pipeline's store, model server and MLflow; plain values, so that it reaches other processes.
+
+    Attributes:
+        home: of the store.
+        model: the served model's name, one for each test.
+        saved_models: directories of SavedModels by name.
+    """
+
+    home: Path
+    model: str
+    serving: ServingConnection
+    mlflow: MlflowConnection
+    saved_models: Path
+
+    @property
+    def pipeline(self) -> Pipeline:
+        clicks = load_pipeline("clicks")
+        serving = {"model": self.model, "ready_seconds": 60, "golden_requests": 20, "warmup_requests": 5}
+        return clicks.model_copy(update={"serving": clicks.serving.model_copy(update=serving)})
+
+    @property
+    def store(self) -> Store:
+        return Store(self.home)
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.pipeline, self.store)
+
+    def produce(
+        self, kind: str, day: int, inputs: dict[str, Artifact | None], write: Callable[[Draft], None]
+    ) -> Artifact:
+        return self.store.produce(Identity(kind, "clicks", day_of(day), inputs, {}), write)
+
+    def examples(self, day: int) -> Artifact:
+        return self.produce("examples", day, {}, lambda draft: write_examples(self.pipeline, day, draft))
+
+    def train(self, day: int, saved_model: str = "good") -> Artifact:
+        """A model of this day; nothing is learnt, but it answers."""
+        examples = self.examples(day)
+        statistics = self.produce("statistics", day, {"examples": examples}, lambda _: None)
+        days = [{"day": str(day), "examples": examples, "statistics": statistics, "left_out": None}]
+        window = self.produce(
+            "training_window", day, {"examples": examples}, lambda draft: draft.write_json({"days": days})
+        )
+
+        def write(draft: Draft) -> None:
+            shutil.copytree(self.saved_models / saved_model, draft.path / "saved_model")
+            draft.facts["weights_digest"] = f"{saved_model}-{day}"
+
+        return self.produce("model", day, {"training_window": window}, write)
+
+    def resolve(self, day: int, attempt: int = 1) -> Artifact:
+        identity = Identity("production", "clicks", day_of(day), {}, {"attempt": attempt})
+        return self.store.produce(
+            identity,
+            lambda draft: release.resolve_production(
+                self.pipeline, self.serving, self.mlflow, self.store, draft
+            ),
+        )
+
+    def bless(self, day: int, model: Artifact, production: Artifact, verdict: str = "PASS") -> Artifact:
+        blessing = {
+            "verdict": verdict,
+            "publish": verdict == "PASS",
+            "reasons": ["for a test"],
+            "judged_against": self.store.read_json(production)["version"],
+        }
+        inputs: dict[str, Artifact | None] = {"model": model, "production": production}
+        return self.produce("blessing", day, inputs, lambda draft: draft.write_json(blessing))
+
+    def log(self, day: int, **artifacts: Artifact | None) -> release.LoggedRun:
+        examples = self.examples(day)
+        night = release.Night(
+            day_of(day), f"{self.model}/{day}", "http://airflow/run", {"examples": examples, **artifacts}
+        )
+        return release.log_to_mlflow(self.pipeline, night, self.mlflow, self.store)
+
+    def push(self, day: int, model: Artifact, blessing: Artifact, production: Artifact) -> Artifact:
+        window = day_of(day)
+        holdout = Window(window.end - (window.end - window.start) * 0.5, window.end)
+        push = release.Push(model, blessing, production, self.store.open(self.examples(day)), holdout)
+        inputs: dict[str, Artifact | None] = {"model": model, "blessing": blessing}
+        return self.produce(
+            "pushed_model",
+            day,
+            inputs,
+            lambda draft: release.push_model(
+                self.pipeline, push, self.serving, self.mlflow, self.store, draft
+            ),
+        )
+
+    def night(self, day: int, saved_model: str = "good", verdict: str = "PASS") -> Artifact:
+        """All of a night that release has a part in."""
+        prepared = self.prepare(day, saved_model, verdict)
+        return self.push(day, **prepared)
+
+    def prepare(self, day: int, saved_model: str = "good", verdict: str = "PASS") -> dict[str, Artifact]:
+        """The same up to the push."""
+        production = self.resolve(day)
+        model = self.train(day, saved_model)
+        blessing = self.bless(day, model, production, verdict)
+        self.log(day, model=model, production=production, blessing=blessing)
+        return {"model": model, "blessing": blessing, "production": production}
+
+    def served(self) -> int | None:
+        """What users are answered by."""
+        with RestServer(self.serving, self.model) as server:
+            return server.labelled_version("stable")
+
+    def directories(self) -> list[str]:
+        """What lies in the model's directory."""
+        directory = self.serving.models_dir / self.model
+        return sorted(path.name for path in directory.iterdir()) if directory.exists() else []
+
+
+def day_of(day: int) -> Window:
+    return Window.of_day(date(2026, 11, day), "UTC")
+
+
+def write_examples(pipeline: Pipeline, day: int, draft: Draft) -> None:
+    random = np.random.default_rng(day)
+    columns: dict[str, Any] = {}
+    for name, kind in pipeline.read_schema().columns.items():
+        numbers = random.integers(1, 50, ROWS)
+        values = [f"{name}-{number}" for number in numbers] if kind == "string" else numbers
+        columns[name] = pa.array(values, COLUMN_TYPES[kind])
+    columns["age"] = pa.array(random.integers(13, 80, ROWS), pa.int64(), mask=random.random(ROWS) < 0.3)
+    window = day_of(day)
+    columns["event_time"] = np.linspace(window.start_ms, window.end_ms - 1, ROWS).astype(np.int64)
+    pq.write_table(pa.table(columns), draft.path / "part-00000.parquet")
+    draft.facts.update(scanned=ROWS, accepted=ROWS, rejected={}, outside=0, late=0)
+
+
+def save_models(directory: Path) -> None:
+    """SavedModels with the raw features of the clicks pipeline as their signature.
+
+    ``good`` and ``better`` answer by the price, ``fickle`` never answers the same twice, and ``broken``
+    cannot be loaded.
+    """
+    import tensorflow as tf
+
+    answers = {
+        "good": lambda price: tf.sigmoid(price / 10 - 2),
+        "better": lambda price: tf.sigmoid(price / 9 - 2),
+        "fickle": lambda price: tf.random.uniform(tf.shape(price)),
+    }
+    for name, answer in answers.items():
+        _save(directory / name, answer)
+    shutil.copytree(directory / "good", directory / "broken")
+    (directory / "broken" / "saved_model.pb").write_bytes(b"not a SavedModel")
+
+
+def _save(path: Path, answer: Callable[[Any], Any]) -> None:
+    import tensorflow as tf
+
+    from ml.features.requests import request_columns
+
+    inputs = {
+        name: tf.TensorSpec([None], dtype, name=name)
+        for name, dtype in request_columns(load_pipeline("clicks")).items()
+    }
+    function = tf.function(lambda **columns: {"score": answer(columns["price"])})
+    module = tf.Module()
+    module.serve = function.get_concrete_function(**inputs)
+    tf.saved_model.save(module, str(path), signatures={"serving_default": module.serve})
+
+
+def push_and_die(place: Place, day: int, prepared: dict[str, Artifact], after: str) -> None:
+    """Push in this process, and be killed right after an action of the publication, or inside of one."""
+    deaths: dict[str, Callable[[], None]] = {
+        "copying": lambda: _die_instead_of("ml.release.staging", "sync_tree"),
+        "writing the config to load": lambda: _die_instead_of("ml.release.rpc.RpcServer", "reload"),
+        "writing the config to move": lambda: _die_instead_of("ml.release.rpc.RpcServer", "reload", calls=2),
+        "tagging the registered version": lambda: _die_instead_of(
+            "mlflow.MlflowClient", "set_registered_model_alias"
+        ),
+    }
+    deaths.get(after, lambda: _die_after(after))()
+    place.push(day, **prepared)
+
+
+def _die_after(action: str) -> None:
+    from ml.release import publication
+
+    done = getattr(publication.Publication, action)
+
+    def do_and_die(self: publication.Publication) -> None:
+        done(self)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    do_and_die.__name__ = action
+    for phase in ("PREPARATION", "COMMITMENT"):
+        actions = getattr(publication, phase)
+        setattr(publication, phase, tuple(do_and_die if each is done else each for each in actions))
+
+
+def _die_instead_of(owner: str, name: str, calls: int = 1) -> None:
+    import pkgutil
+
+    holder = pkgutil.resolve_name(owner)
+    done = getattr(holder, name)
+    remaining = iter(range(calls - 1))
+
+    def do_or_die(*arguments: Any, **settings: Any) -> Any:
+        if next(remaining, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done(*arguments, **settings)
+
+    setattr(holder, name, do_or_die)

@@ -1,0 +1,381 @@
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from mlflow import MlflowClient
+
+from ml.artifact import Artifact
+from ml.connections import MlflowConnection, ServingConnection
+from ml.errors import Misconfigured, RetrainingError, Unavailable, Withheld
+from ml.release.failures import LoadFailed, WrongAnswers
+from ml.release.model_config import read_config, read_entry
+from tests.demo.mlflow_server import running_mlflow
+from tests.demo.model_server.process import running_model_server
+from tests.integration.publishing import Place, push_and_die, save_models
+
+pytestmark = pytest.mark.integration
+
+MONDAY, TUESDAY, WEDNESDAY = 2, 3, 4
+FIRST, SECOND, THIRD = 20261102001, 20261103001, 20261104001
+DEATHS = [
+    "copying",
+    "stage",
+    "writing the config to load",
+    "load",
+    "ask_golden",
+    "announce",
+    "writing the config to move",
+    "move_label",
+    "tagging the registered version",
+    "move_alias",
+    "record",
+]
+
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(["ml.release.publication", "mlflow"])
+
+
+@dataclass(frozen=True)
+class World:
+    """What all tests of this file share: two servers, and models to push."""
+
+    serving: ServingConnection
+    mlflow: MlflowConnection
+    saved_models: Path
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    home = tmp_path_factory.mktemp("release")
+    (home / "models").mkdir()
+    config = home / "models.config"
+    config.write_text("model_config_list {}")
+    save_models(home / "saved_models")
+    with running_mlflow(home / "mlflow") as uri, running_model_server(config, home / "serving.log") as server:
+        serving = ServingConnection(
+            rest=server.rest,
+            grpc=server.grpc,
+            models_dir=home / "models",
+            server_models_dir=home / "models",
+            config_file=config,
+        )
+        yield World(serving, MlflowConnection(uri=uri), home / "saved_models")
+
+
+NAMES = (f"model_{number}" for number in itertools.count())
+
+
+@pytest.fixture
+def place(world: World, tmp_path: Path) -> Place:
+    return Place(tmp_path / "store", next(NAMES), world.serving, world.mlflow, world.saved_models)
+
+
+@pytest.fixture
+def registry(place: Place, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    return MlflowClient(place.mlflow.uri)
+
+
+def aliased(registry: MlflowClient, place: Place, alias: str) -> dict[str, str]:
+    version = registry.get_model_version_by_alias(place.model, alias)
+    return dict(version.tags)
+
+
+def listed(place: Place) -> tuple[tuple[int, ...], dict[str, int]]:
+    """Versions and labels in the config file."""
+    base_path = str(place.serving.server_models_dir / place.model)
+    entry = read_entry(read_config(place.serving.config_file), place.model, base_path)
+    return entry.versions, dict(entry.labels)
+
+
+def state(place: Place, registry: MlflowClient) -> dict[str, Any]:
+    """Everything that a push may change."""
+    versions = registry.search_model_versions(f"name = '{place.model}'")
+    return {
+        "served": place.served(),
+        "config": listed(place),
+        "directories": place.directories(),
+        "production": aliased(registry, place, "production")["model.digest"],
+        "registered": sorted((version.version, version.tags.get("serving.version")) for version in versions),
+        "ledger": [{**entry, "at": None} for entry in place.ledger.entries()],
+    }
+
+
+def test_the_first_model_is_served_under_the_label(place: Place, registry: MlflowClient):
+    pushed = place.night(MONDAY)
+
+    assert place.served() == FIRST
+    assert listed(place) == ((FIRST,), {"stable": FIRST})
+    assert place.store.read_json(pushed)["previous"] is None
+    assert aliased(registry, place, "production")["serving.version"] == str(FIRST)
+
+
+def test_the_next_model_takes_over_and_the_one_before_stays_loaded(place: Place, registry: MlflowClient):
+    place.night(MONDAY)
+    place.night(TUESDAY, "better")
+    model = place.train(TUESDAY, "better")
+
+    assert place.served() == SECOND
+    assert listed(place) == ((FIRST, SECOND), {"stable": SECOND})
+    assert aliased(registry, place, "production")["model.digest"] == model["digest"]
+    address = f"{place.serving.rest}/v1/models/{place.model}/versions/{FIRST}"
+    assert httpx.get(address).json()["model_version_status"][0]["state"] == "AVAILABLE"
+
+
+def test_only_the_last_two_versions_stay_loaded_and_all_stay_on_disk(place: Place):
+    for day in (MONDAY, TUESDAY, WEDNESDAY):
+        place.night(day)
+
+    assert listed(place) == ((SECOND, THIRD), {"stable": THIRD})
+    assert place.directories() == [str(FIRST), str(SECOND), str(THIRD)]
+
+
+def test_warm_up_requests_are_written_from_real_rows(place: Place):
+    import tensorflow as tf
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+    place.night(MONDAY)
+    path = place.serving.models_dir / place.model / str(FIRST) / "assets.extra" / "tf_serving_warmup_requests"
+    records = [PredictionLog.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
+
+    assert len(records) == place.pipeline.serving.warmup_requests
+    assert {record.predict_log.request.model_spec.name for record in records} == {place.model}
+    assert {len(record.predict_log.request.inputs) for record in records} == {
+        len(place.pipeline.features.names)
+    }
+
+
+def test_golden_answers_are_equal_over_both_faces(place: Place):
+    pushed = place.night(MONDAY)
+
+    differences = place.store.manifest(pushed).measurements["golden_differences"]
+    assert set(differences) == {"REST", "gRPC"}
+    assert max(differences.values()) <= 1e-5
+
+
+def test_other_models_of_the_server_are_kept(place: Place, world: World, tmp_path: Path):
+    place.night(MONDAY)
+    other = Place(tmp_path / "other", next(NAMES), world.serving, world.mlflow, world.saved_models)
+    other.night(TUESDAY)
+
+    assert place.served() == FIRST
+    assert other.served() == SECOND
+
+
+def test_production_is_what_is_served_with_what_it_was_trained_on(place: Place):
+    pushed = place.night(MONDAY)
+
+    production = place.store.read_json(place.resolve(TUESDAY))
+
+    assert production["version"] == FIRST
+    assert production["model"] == place.train(MONDAY)
+    assert [part["kind"] for part in production["statistics"]] == ["statistics"]
+    assert production["watermark"] == "2026-11-03T00:00:00+00:00"
+    assert production["pushed_model"] == pushed
+
+
+def test_without_a_publication_production_is_nothing(place: Place):
+    production = place.store.read_json(place.resolve(MONDAY))
+
+    assert production == {
+        "version": None,
+        "model": None,
+        "statistics": [],
+        "watermark": None,
+        "pushed_model": None,
+    }
+
+
+def test_pushing_again_touches_nothing(place: Place, registry: MlflowClient):
+    prepared = place.prepare(MONDAY)
+    pushed = place.push(MONDAY, **prepared)
+    before = state(place, registry)
+
+    assert place.push(MONDAY, **prepared) == pushed
+    assert state(place, registry) == before
+
+
+def test_what_is_not_blessed_is_withheld(place: Place):
+    prepared = place.prepare(MONDAY, verdict="FAIL")
+
+    with pytest.raises(Withheld, match="FAIL: for a test"):
+        place.push(MONDAY, **prepared)
+    assert (place.served(), place.directories()) == (None, [])
+
+
+def test_a_backfilled_older_day_is_stale(place: Place):
+    place.night(TUESDAY)
+    older = place.prepare(MONDAY)
+
+    with pytest.raises(Withheld, match="STALE"):
+        place.push(MONDAY, **older)
+    assert place.served() == SECOND
+
+
+def test_a_model_that_was_judged_against_what_is_no_longer_served_is_withheld(place: Place):
+    place.night(MONDAY)
+    slow = place.prepare(WEDNESDAY)
+    place.night(TUESDAY)
+
+    with pytest.raises(Withheld, match=f"judged against version {FIRST}, but now version {SECOND} is served"):
+        place.push(WEDNESDAY, **slow)
+    assert place.served() == SECOND
+
+
+def test_a_model_that_cannot_be_loaded_is_taken_back(place: Place, registry: MlflowClient):
+    place.night(MONDAY)
+    before = state(place, registry) | {"registered": None}
+    broken = place.prepare(TUESDAY, "broken")
+
+    with pytest.raises(LoadFailed, match=f"could not load version {SECOND}"):
+        place.push(TUESDAY, **broken)
+    assert state(place, registry) | {"registered": None} == before
+
+
+def test_a_first_model_that_cannot_be_loaded_leaves_no_entry(place: Place):
+    broken = place.prepare(MONDAY, "broken")
+
+    with pytest.raises(RetrainingError, match=str(FIRST)):
+        place.push(MONDAY, **broken)
+    assert (place.served(), listed(place), place.directories()) == (None, ((), {}), [])
+
+
+def test_a_model_that_answers_otherwise_than_offline_is_taken_back(place: Place, registry: MlflowClient):
+    place.night(MONDAY)
+    before = state(place, registry) | {"registered": None}
+    fickle = place.prepare(TUESDAY, "fickle")
+
+    with pytest.raises(WrongAnswers, match="REST differs by"):
+        place.push(TUESDAY, **fickle)
+    assert state(place, registry) | {"registered": None} == before
+
+
+def test_a_model_that_was_not_logged_is_not_published(place: Place):
+    production = place.resolve(MONDAY)
+    model = place.train(MONDAY)
+    blessing = place.bless(MONDAY, model, production)
+
+    with pytest.raises(Misconfigured, match="run log_to_mlflow"):
+        place.push(MONDAY, model, blessing, production)
+    assert (place.served(), place.directories()) == (None, [])
+
+
+def test_a_label_that_a_stranger_moved_is_an_error_that_names_both(place: Place, registry: MlflowClient):
+    place.night(MONDAY)
+    place.night(TUESDAY)
+    first = next(
+        version
+        for version in registry.search_model_versions(f"name = '{place.model}'")
+        if version.tags["serving.version"] == str(FIRST)
+    )
+    registry.set_registered_model_alias(place.model, "production", first.version)
+
+    with pytest.raises(Misconfigured, match=rf"names version {SECOND} .* names model [0-9a-f]{{12}};"):
+        place.resolve(WEDNESDAY)
+
+
+def test_a_version_of_another_store_is_an_error(place: Place, world: World, tmp_path: Path):
+    place.night(MONDAY)
+    stranger = Place(tmp_path / "stranger", place.model, world.serving, world.mlflow, world.saved_models)
+
+    with pytest.raises(Misconfigured, match=f"names version {FIRST} .* never published from"):
+        stranger.resolve(TUESDAY)
+
+
+@pytest.fixture
+def undisturbed(place: Place, registry: MlflowClient, world: World, tmp_path: Path) -> dict[str, Any]:
+    """The state after two pushes that nothing happened to."""
+    calm = Place(tmp_path / "calm", next(NAMES), world.serving, world.mlflow, world.saved_models)
+    calm.night(MONDAY)
+    calm.night(TUESDAY, "better")
+    return state(calm, registry)
+
+
+def die(place: Place, day: int, prepared: dict[str, Artifact], after: str) -> None:
+    process = FORKSERVER.Process(target=push_and_die, args=(place, day, prepared, after))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_push_that_was_killed_is_finished_by_its_retry(
+    place: Place, registry: MlflowClient, undisturbed: dict[str, Any], death: str
+):
+    place.night(MONDAY)
+    prepared = place.prepare(TUESDAY, "better")
+
+    die(place, TUESDAY, prepared, death)
+    assert place.served() in (FIRST, SECOND)
+    place.push(TUESDAY, **prepared)
+
+    assert state(place, registry) == undisturbed
+
+
+@pytest.mark.parametrize("death", ["load", "announce", "move_label", "move_alias"])
+def test_a_push_that_was_killed_and_never_retried_is_no_obstacle_to_the_next_night(
+    place: Place, registry: MlflowClient, death: str
+):
+    place.night(MONDAY)
+    die(place, TUESDAY, place.prepare(TUESDAY), death)
+    served = place.served()
+
+    assert place.store.read_json(place.resolve(WEDNESDAY))["version"] == served
+    pushed = place.night(WEDNESDAY)
+
+    assert place.served() == THIRD
+    assert listed(place) == ((served, THIRD), {"stable": THIRD})
+    assert place.store.read_json(pushed)["previous"] == served
+    assert aliased(registry, place, "production")["serving.version"] == str(THIRD)
+
+
+def test_the_previous_version_answers_throughout(place: Place):
+    """A user asks all the time while a broken, a fickle and a good model are pushed."""
+    place.night(MONDAY)
+    asking = FORKSERVER.Event()
+    failures = FORKSERVER.Queue()
+    user = FORKSERVER.Process(target=ask_until, args=(place, asking, failures))
+    user.start()
+    for saved_model in ("broken", "fickle"):
+        prepared = place.prepare(TUESDAY, saved_model)
+        with pytest.raises(RetrainingError):
+            place.push(TUESDAY, **prepared)
+    place.night(WEDNESDAY, "better")
+    asking.set()
+
+    answered, refused = failures.get(timeout=60)
+    user.join()
+    assert refused == []
+    assert answered > 0
+
+
+def ask_until(place: Place, done: Any, report: Any) -> None:
+    answered, refused = 0, []
+    address = f"{place.serving.rest}/v1/models/{place.model}/labels/stable/metadata"
+    with httpx.Client(timeout=30) as client:
+        while not done.is_set():
+            answer = client.get(address)
+            answered += answer.is_success
+            if not answer.is_success:
+                refused.append(answer.text)
+    report.put((answered, refused))
+
+
+def test_a_model_server_that_is_down_is_unavailable_and_nothing_is_changed(place: Place):
+    prepared = place.prepare(MONDAY)
+    down = ServingConnection(
+        **{**place.serving.model_dump(), "rest": "http://127.0.0.1:9", "grpc": "127.0.0.1:9"}
+    )
+    unreachable = Place(place.home, place.model, down, place.mlflow, place.saved_models)
+
+    with pytest.raises(Unavailable, match="Is it running"):
+        unreachable.push(MONDAY, **prepared)
+    assert place.directories() == []
