@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 UPLOADED = {
     "examples": ("offsets.json",),
     "statistics": ("statistics.html", "statistics.pb"),
-    "anomalies": ("anomalies.json", "anomalies.pbtxt"),
+    "anomalies": ("anomalies.json", "*.pbtxt"),
     "drift_report": ("drift_report.json",),
     "training_window": ("training_window.json",),
     "model": ("saved_model", "feature_spec.json", "history.json", "measured/tensorboard"),
@@ -138,12 +138,9 @@ def _write(pipeline: Pipeline, night: Night, findings: Findings, run: RunLog) ->
 
 
 def _files(kind: str, directory: Path) -> Iterator[tuple[Path, str]]:
-    for name in ("manifest.json", *UPLOADED.get(kind, ())):
-        path = directory / name
-        if path.is_dir():
-            yield path, f"{kind}/{path.name}"
-        elif path.exists():
-            yield path, kind
+    for pattern in ("manifest.json", *UPLOADED.get(kind, ())):
+        for path in sorted(directory.glob(pattern)):
+            yield path, f"{kind}/{path.name}" if path.is_dir() else kind
 
 
 def _upload_plots(pipeline: Pipeline, findings: Findings, run: RunLog) -> None:

@@ -13,6 +13,7 @@ from ml.release.run_labels import MAX_TAG, shorten
 METRICS = ("auc", "pr_auc", "log_loss", "calibration")
 MOST_SLICES = 20
 NOTHING = "none"
+DRIFTED = {True: "**yes**", False: "no", None: "cannot tell"}
 
 
 def note_of(pipeline: Pipeline, window: Window, findings: Findings) -> str:
@@ -92,7 +93,7 @@ def _drift(report: Mapping[str, Any] | None) -> Iterator[str]:
             feature["feature"],
             f"{feature['divergence_bits']:.4f}",
             NOTHING if feature["threshold_bits"] is None else f"{feature['threshold_bits']:.4f}",
-            "**yes**" if feature["drifted"] else "no",
+            DRIFTED[feature["drifted"]],
         ]
         for feature in measured
     ]

@@ -16,6 +16,7 @@ from ml.release.findings import Findings
 
 BLUE, ORANGE, RED, GREY = "#0072B2", "#E69F00", "#D55E00", "#777777"
 SIDES = (("candidate", BLUE, "-"), ("production", ORANGE, "--"))
+DRIFTED = {True: (RED, "//"), False: (BLUE, ""), None: (GREY, "..")}
 REVISION = 1
 CURVE_POINTS = 400
 BINS = 10
@@ -149,14 +150,14 @@ def _drift(report: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(8, 1.5 + 0.3 * len(measured)), layout="constrained")
     axes = figure.subplots()
     for place, feature in enumerate(measured):
-        colour, hatch = (RED, "//") if feature["drifted"] else (BLUE, "")
+        colour, hatch = DRIFTED[feature["drifted"]]
         axes.barh(place, feature["divergence_bits"], color=colour, hatch=hatch, edgecolor="white")
         if feature["threshold_bits"] is not None:
             axes.plot([feature["threshold_bits"]] * 2, [place - 0.45, place + 0.45], color="black")
     axes.set_yticks(range(len(measured)), [feature["feature"] for feature in measured])
     axes.set(
         xlabel="divergence from production's baseline, bits, sampling bias taken off",
-        title="Drift by feature (black: threshold; hatched: drifted)",
+        title="Drift by feature (black: threshold; hatched: drifted; dotted: cannot tell)",
     )
     axes.grid(axis="x", alpha=0.3)
     return figure

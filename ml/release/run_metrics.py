@@ -23,7 +23,7 @@ STEP_OF = {
     "blessing": "decide_blessing",
     "pushed_model": "push_model",
 }
-FORBIDDEN = re.compile(r"[^\w.\- ]")
+FORBIDDEN = re.compile(r"[^\w.\-]")
 
 Pairs = Iterator[tuple[str, Any]]
 
@@ -64,15 +64,17 @@ def curves_of(findings: Findings) -> list[Point]:
 
 
 def metric_name(name: str) -> str:
-    """The name with ``_`` for every character that MLflow does not take in a metric."""
+    """The name with ``_`` for what MLflow does not take in a metric, and for what needs quoting there."""
     return FORBIDDEN.sub("_", name)
 
 
 def _landing(facts: Mapping[str, Any]) -> Pairs:
     for count in ("scanned", "accepted", "outside", "late"):
         yield f"examples.{count}", facts.get(count)
-    for reason, count in (facts.get("rejected") or {}).items():
-        yield f"rejects.{reason}", count
+    rejected = facts.get("rejected")
+    if rejected is not None:
+        yield "examples.rejected", sum(rejected.values())
+        yield from ((f"rejects.{reason}", count) for reason, count in rejected.items())
 
 
 def _anomalies(anomalies: Mapping[str, Any] | None) -> Pairs:
@@ -86,6 +88,7 @@ def _drift(report: Mapping[str, Any] | None) -> Pairs:
     if report is None:
         return
     yield "drifted.features", len(report["drifted"])
+    yield "undecided.features", len(report["undecided"])
     for feature in report["features"]:
         yield f"drift.{feature['feature']}", feature["divergence_bits"]
         yield f"jsd.{feature['feature']}", feature["jsd_bits"]

@@ -55,13 +55,14 @@ CONTENTS: dict[str, Any] = {
     },
     "drift_report": {
         "drifted": ["device"],
+        "undecided": ["user_id"],
         "features": [
             {
                 "feature": name,
                 "divergence_bits": bits,
                 "jsd_bits": bits / 2 if bits else None,
                 "threshold_bits": 0.05,
-                "drifted": name == "device",
+                "drifted": None if bits is None else name == "device",
             }
             for name, bits in [("device", 0.31), ("os", 0.004), ("user_id", None)]
         ],

@@ -37,7 +37,8 @@ def test_metrics_have_the_names_that_analysts_were_promised(findings: Findings):
     assert metrics["jsd.device"] == 0.155
     assert metrics["drifted.features"] == 1
     assert metrics["examples.accepted"] == 100
-    assert metrics["rejects.not JSON"] == 10
+    assert metrics["rejects.not_JSON"] == 10
+    assert metrics["examples.rejected"] == 10
     assert metrics["anomalies.warn"] == 1
     assert metrics["seconds.land_examples"] == 2.5
     assert metrics["seconds.evaluate_candidate.fit"] == 0.5
