@@ -146,7 +146,7 @@ def _earlier_day(day: Day, window: Window, kafka: KafkaConnection) -> WindowDay:
         statistics = compute_statistics(examples)
         anomalies = validate_examples(examples, statistics)
     except DataRejected as rejected:
-        log.warning("%s is left out of the training window: %s", name, rejected)
+        log.warning("%s is left out of the training window: %s", name, str(rejected).splitlines()[0])
         return WindowDay(
             day=name, examples=None, statistics=None, anomalies=None, left_out=type(rejected).__name__
         )

@@ -161,4 +161,4 @@ def _summary(day: Day, blessing: Artifact | None) -> str:
     if blessing is None:
         return "no verdict: the gate was not reached"
     content = day.store.read_json(blessing)
-    return f"{content['verdict']}. {' '.join(content['reasons'])}"
+    return f"{content['verdict']}: {'; '.join(content['reasons'])}"
