@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ class Findings:
         artifacts: kind → artifact.
         manifests: kind → manifest.
         directories: kind → where its files are, verified.
-        contents: kind → the JSON of ``<kind>.json``, for kinds that have one.
+        contents: kind → the JSON of ``<kind>.json``, for kinds that have one; and ``history``, the model's
+            learning curves.
     """
 
     artifacts: Mapping[str, Artifact]
@@ -36,15 +38,16 @@ class Findings:
             StoreCorrupted: if bytes differ from their digest.
         """
         present = {artifact["kind"]: artifact for artifact in artifacts.values() if artifact}
-        manifests = {kind: store.manifest(artifact) for kind, artifact in present.items()}
-        contents = {
-            kind: store.read_json(artifact)
-            for kind, artifact in present.items()
-            if f"{kind}.json" in manifests[kind].files
-        }
-        if "history.json" in (manifests["model"].files if "model" in manifests else {}):
-            contents["history"] = store.read_json(present["model"], "history.json")
-        return cls(present, manifests, {kind: store.open(item) for kind, item in present.items()}, contents)
+        directories = {kind: store.open(artifact) for kind, artifact in present.items()}
+        files = {kind: directory / f"{kind}.json" for kind, directory in directories.items()}
+        if "model" in directories:
+            files["history"] = directories["model"] / "history.json"
+        return cls(
+            artifacts=present,
+            manifests={kind: store.manifest(artifact) for kind, artifact in present.items()},
+            directories=directories,
+            contents={kind: json.loads(file.read_bytes()) for kind, file in files.items() if file.exists()},
+        )
 
     def facts(self, kind: str) -> Mapping[str, Any]:
         """The facts in an artifact's manifest; none if there is no such artifact."""

@@ -86,9 +86,12 @@ class RestServer:
 
     def _knows_model(self) -> bool:
         answer = self._get(f"/v1/models/{self._model}")
-        if answer.status_code not in (httpx.codes.OK, httpx.codes.NOT_FOUND):
-            raise self._strange(answer)
-        return answer.status_code == httpx.codes.OK
+        if answer.status_code == httpx.codes.OK:
+            return True
+        # A 404 of any other server must not be taken for "nothing is served yet".
+        if answer.status_code == httpx.codes.NOT_FOUND and answer.text.lstrip().startswith("{"):
+            return False
+        raise self._strange(answer)
 
     def _get(self, path: str) -> httpx.Response:
         return self._send("GET", path)

@@ -77,10 +77,12 @@ def test_a_label_of_a_version_that_is_not_loaded_is_not_taken_for_no_label():
         server.labelled_version("stable")
 
 
-def test_a_server_that_is_no_model_server_is_a_misconfiguration():
-    answers = {LABEL: (401, "who are you?"), MODEL: (401, "who are you?")}
-
-    with answering(answers) as server, pytest.raises(Misconfigured, match="who are you"):
+@pytest.mark.parametrize("answer", [(401, "who are you?"), (404, "<h1>no such page</h1>")])
+def test_a_server_that_is_no_model_server_is_a_misconfiguration(answer: tuple[int, str]):
+    with (
+        answering({LABEL: answer, MODEL: answer}) as server,
+        pytest.raises(Misconfigured, match="Expected TensorFlow Serving's REST API"),
+    ):
         server.labelled_version("stable")
 
 

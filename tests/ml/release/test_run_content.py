@@ -21,6 +21,7 @@ from ml.release.run_labels import MAX_PARAM, MAX_TAG, params_of, shorten, tags_o
 from ml.release.run_metrics import Point, curves_of, metric_name, metrics_of
 
 PNG = b"\x89PNG"
+REPOSITORY = Path(__file__).parents[3]
 
 
 def test_metrics_have_the_names_that_analysts_were_promised(findings: Findings):
@@ -44,6 +45,14 @@ def test_metrics_have_the_names_that_analysts_were_promised(findings: Findings):
     assert metrics["seconds.evaluate_candidate.fit"] == 0.5
     assert metrics["rate.land_examples.records"] == 1e5
     assert metrics["measured.measure_drift.restarts"] == 0
+
+
+def test_every_family_of_names_is_documented(pipeline: Pipeline, window: Window, findings: Findings):
+    names = {*metrics_of(findings), *tags_of(pipeline, window, findings)} - {"pipeline"}
+    families = {name.split(".")[0] for name in names} - {"mlflow"}
+
+    documented = re.findall(r"`([a-z_]+)", (REPOSITORY / "docs" / "mlflow.md").read_text())
+    assert families <= set(documented)
 
 
 def test_what_was_not_measured_has_no_metric(findings: Findings):
