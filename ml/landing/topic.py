@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 REQUEST_SECONDS = 15.0
 SILENCE_SECONDS = 45.0
 POLL_SECONDS = 0.05
-BATCH_RECORDS = 16_384
+BATCH_RECORDS = 8_192
 PREFETCH_KIBIBYTES = 32 * 1024
 SETTINGS: dict[str, str | int | bool] = {
     "group.id": "retraining-bundle-reads-by-offset",  # the client insists on one; nothing is stored under it
@@ -31,6 +31,7 @@ SETTINGS: dict[str, str | int | bool] = {
     "isolation.level": "read_committed",
     "allow.auto.create.topics": False,
     "fetch.queue.backoff.ms": 5,  # at its default of 1000, bulk reading stalls for a second at a time
+    "fetch.wait.max.ms": 10,  # else the next partition waits while the broker waits for more of the last
     "fetch.message.max.bytes": 8 * 1024 * 1024,
     "queued.max.messages.kbytes": PREFETCH_KIBIBYTES,
     "log_level": 3,
