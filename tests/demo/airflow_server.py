@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
+import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.demo.process import ManagedProcess, free_port
 
 BUNDLE = Path(__file__).resolve().parents[2]
 START_SECONDS = 240
+LOCK_SECONDS = 60
 USER = "admin"
 COMPONENTS = ("scheduler", "dag-processor", "triggerer")
 
@@ -76,6 +78,7 @@ def running_airflow(
         with ManagedProcess("airflow db", airflow("db", "migrate"), logs / "db.log", everything) as migration:
             if migration.wait(START_SECONDS):
                 raise RuntimeError(f"Airflow's database could not be made:\n{migration.tail()}")
+        let_readers_pass(home)
         server = airflow("api-server", "--host", "127.0.0.1", "--port", str(chosen))
         api = ManagedProcess("api-server", server, logs / "api-server.log", everything)
         stack.enter_context(api)
@@ -121,7 +124,7 @@ def settings(home: Path, url: str, bundles: Any = None) -> dict[str, str]:
         "API": {"BASE_URL": url, "SECRET_KEY": secret(home, "api_secret_key"), "WORKERS": "1"},
         "API_AUTH": {"JWT_SECRET": secret(home, "jwt_secret")},
         "DAG_PROCESSOR": {"DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles or [repository])},
-        "DATABASE": {"SQL_ALCHEMY_CONN": f"sqlite:///{home.absolute() / 'airflow.db'}"},
+        "DATABASE": {"SQL_ALCHEMY_CONN": f"sqlite:///{database(home)}?timeout={LOCK_SECONDS}"},
         "LOGGING": {"BASE_LOG_FOLDER": str(home.absolute() / "logs")},
         "USAGE_DATA_COLLECTION": {"ENABLED": "False"},
     }
@@ -130,6 +133,17 @@ def settings(home: Path, url: str, bundles: Any = None) -> dict[str, str]:
     }
     read_password(home)
     return {"AIRFLOW_HOME": str(home.absolute()), "PYTHONWARNINGS": "ignore", **named}
+
+
+def database(home: Path) -> Path:
+    """Airflow's metadata database."""
+    return home.absolute() / "airflow.db"
+
+
+def let_readers_pass(home: Path) -> None:
+    """Keep SQLite's readers from blocking its one writer; the setting stays with the file."""
+    with closing(sqlite3.connect(database(home))) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
 
 
 def passwords_file(home: Path) -> Path:
