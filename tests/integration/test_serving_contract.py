@@ -21,8 +21,10 @@ import base64
 import json
 import os
 import shutil
+import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,7 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, s
     flags = [
         f"--monitoring_config_file={monitoring}",
         "--model_config_file_poll_wait_seconds=0",
+        "--allow_version_labels_for_unavailable_models=false",
         "--file_system_poll_wait_seconds=0.1",
     ]
     with running_model_server(config, home / "server.log", flags) as server:
@@ -161,6 +164,31 @@ def test_a_higher_version_takes_over_by_itself(client, model, add_version):
 
     client.wait_for_states(model.name, {2: "AVAILABLE", 1: "END"})
     assert client.scores(model.spec()) == scores(SLOPES[2])
+
+
+def test_requests_are_answered_throughout_a_takeover(client, model, add_version):
+    add_version(model, 1)
+    client.reload(model.config())
+    taken_over = threading.Event()
+
+    def ask() -> set[float]:
+        answers, is_over = set(), False
+        while not is_over:
+            is_over = taken_over.is_set()
+            answers.add(client.scores(model.spec())[0][0])
+        return answers
+
+    with ThreadPoolExecutor() as pool:
+        try:
+            asking = [pool.submit(ask) for _ in range(2)]
+            add_version(model, 2)
+            client.wait_for_states(model.name, {2: "AVAILABLE", 1: "END"})
+        finally:
+            taken_over.set()
+
+    before, after = (scores(SLOPES[version])[0][0] for version in (1, 2))
+    for each in asking:
+        assert after in each.result() <= {before, after}
 
 
 def test_only_names_that_are_numbers_are_versions(client, model, add_version):

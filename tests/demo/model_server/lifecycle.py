@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -210,12 +209,11 @@ class Lifecycle(Generic[ServableT]):
             return not self._news.wait_for(is_pointless, timeout=self._retries.interval_seconds)
 
     def _unload_version(self, model: str, managed: ManagedVersion) -> None:
+        # Requests in flight hold their servable; its memory goes with the last of them.
         self._board.publish(model, managed.version, State.UNLOADING)
         remaining = dict(self._available[model])
         del remaining[managed.version]
         self._available[model] = remaining
         managed.phase = Phase.UNLOADED
-        # Requests in flight hold their servable. Without them its memory is freed here, not some time later.
-        gc.collect()
         self._board.publish(model, managed.version, State.END)
         log.info("Version %d of model %s is unloaded", managed.version, model)

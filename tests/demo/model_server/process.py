@@ -13,6 +13,13 @@ from tests.demo.process import ManagedProcess, free_port, listens
 REPOSITORY = Path(__file__).parents[3]
 HOST = "127.0.0.1"
 START_SECONDS = 120
+DEFAULT_FLAGS = (
+    "--model_config_file_poll_wait_seconds=1",
+    # By default a load that failed is tried five times more, a minute apart, and stays LOADING meanwhile.
+    "--max_num_load_retries=0",
+    # Without this no server starts again from a config that has labels: nothing is available at its start.
+    "--allow_version_labels_for_unavailable_models=true",
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ def running_model_server(
         config_file: a ModelServerConfig in text form, polled every second; ``model_config_list {}`` to begin
             with nothing.
         log: the file that its output is appended to.
-        flags: more flags of tensorflow_model_server; a later one wins over an earlier one.
+        flags: more flags of tensorflow_model_server; they win over DEFAULT_FLAGS.
 
     Raises:
         ProcessFailed: if it ends or does not answer in time; the message has the end of its log.
@@ -55,7 +62,7 @@ def running_model_server(
     grpc_port, rest_port = free_port(), free_port()
     argv = [sys.executable, "-m", "tests.demo.model_server", f"--port={grpc_port}"]
     argv += [f"--rest_api_port={rest_port}", f"--model_config_file={config_file}"]
-    argv += ["--model_config_file_poll_wait_seconds=1", "--max_num_load_retries=0", *flags]
+    argv += [*DEFAULT_FLAGS, *flags]
     server = ManagedProcess("model server", argv, log, env={"TF_CPP_MIN_LOG_LEVEL": "2"}, cwd=REPOSITORY)
     with server:
         server.wait_until(lambda: listens(grpc_port) and listens(rest_port), START_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -75,10 +76,7 @@ def array_from_json(value: Any, dtype: Any) -> Array:
         array[:] = [_bytes(leaf) for leaf in leaves]
         return array.reshape(shape)
     _check_leaves(leaves, dtype)
-    try:
-        return np.array(leaves, dtype=dtype.as_numpy_dtype).reshape(shape)
-    except OverflowError as error:
-        raise invalid_argument(f"A JSON value does not fit type {dtype.name} ({error})") from error
+    return np.array(leaves, dtype=dtype.as_numpy_dtype).reshape(shape)
 
 
 def json_of(name: str, array: Array) -> Any:
@@ -117,19 +115,27 @@ def _leaves(value: Any, shape: Sequence[int]) -> Iterator[Any]:
 
 
 def _check_leaves(leaves: Sequence[Any], dtype: Any) -> None:
-    if dtype.is_floating:
-        allowed = {int, float}
-    elif dtype.is_integer:
-        allowed = {int}
-    elif dtype == tf.bool:
-        allowed = {bool}
-    else:
+    if dtype not in FIELDS:
         raise invalid_argument(f"JSON cannot carry an input of type {dtype.name}")
-    wrong = next((leaf for leaf in leaves if type(leaf) not in allowed), None)
-    if {type(leaf) for leaf in leaves} - allowed:
-        raise invalid_argument(
-            f"JSON Value: {wrong!r} Type: {type(wrong).__name__} is not of expected type: {dtype.name}"
-        )
+    for leaf in leaves:
+        if not _fits(leaf, dtype):
+            raise invalid_argument(
+                f"JSON Value: {leaf!r} Type: {type(leaf).__name__} is not of expected type: {dtype.name}, "
+                "or cannot be converted to it without loss of precision"
+            )
+
+
+def _fits(leaf: Any, dtype: Any) -> bool:
+    fits: bool
+    if dtype == tf.bool or isinstance(leaf, bool):
+        fits = dtype == tf.bool and isinstance(leaf, bool)
+    elif isinstance(leaf, float):
+        fits = dtype.is_floating and (not math.isfinite(leaf) or abs(leaf) <= dtype.max)
+    elif isinstance(leaf, int) and dtype.is_floating:
+        fits = abs(leaf) < 2 ** (np.finfo(dtype.as_numpy_dtype).nmant + 1)
+    else:
+        fits = isinstance(leaf, int) and dtype.min <= leaf <= dtype.max
+    return fits
 
 
 def _bytes(leaf: Any) -> bytes:
