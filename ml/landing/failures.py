@@ -25,6 +25,7 @@ MISSING = frozenset(
         KafkaError.TOPIC_EXCEPTION,
     }
 )
+UNANSWERED = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN})
 GONE = frozenset({KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET})
 # The client looks for the coordinator of its group, which we name because we must and never use.
 ABOUT_THE_GROUP = frozenset(

@@ -11,13 +11,14 @@ from typing import Any, Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from ml.connections import KafkaConnection
-from ml.errors import RetrainingError, Unavailable, WindowExpired
+from ml.errors import Misconfigured, RetrainingError, Unavailable, WindowExpired
 from ml.landing.block import Block
-from ml.landing.failures import ABOUT_THE_GROUP, REFUSED, failure_of, failure_of_settings
+from ml.landing.failures import ABOUT_THE_GROUP, REFUSED, UNANSWERED, failure_of, failure_of_settings
 
 log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 15.0
+ATTEMPT_SECONDS = 3.0
 SILENCE_SECONDS = 45.0
 POLL_SECONDS = 0.05
 BATCH_RECORDS = 8_192
@@ -34,7 +35,7 @@ SETTINGS: dict[str, str | int | bool] = {
     "fetch.wait.max.ms": 10,  # else the next partition waits while the broker waits for more of the last
     "fetch.message.max.bytes": 8 * 1024 * 1024,
     "queued.max.messages.kbytes": PREFETCH_KIBIBYTES,
-    "log_level": 3,
+    "log_level": 0,  # it would fill the log with each attempt; what it notes comes with our errors
 }
 
 
@@ -49,10 +50,15 @@ class Topic:
     def __init__(self, connection: KafkaConnection, name: str) -> None:
         self.name = name
         self._settings = connection.plain()
-        self._servers = self._settings.get("bootstrap.servers", "(no bootstrap.servers)")
-        self._refusal: KafkaError | None = None
+        self._servers = self._settings.get("bootstrap.servers", "")
+        self._noted: KafkaError | None = None
 
     def __enter__(self) -> Self:
+        if "bootstrap.servers" not in self._settings:
+            raise Misconfigured(
+                "The Kafka connection names no brokers; expected 'bootstrap.servers', host:port separated by "
+                f"commas, found the keys {', '.join(sorted(self._settings)) or '(none)'}. Add it."
+            )
         try:
             self._consumer = Consumer({**self._settings, **SETTINGS, "error_cb": self._note})
         except KafkaException as error:
@@ -71,7 +77,7 @@ class Topic:
             Unavailable: if no broker answers in time.
             Misconfigured: if there is no such topic, or the brokers refuse us.
         """
-        metadata = self._ask(lambda: self._consumer.list_topics(self.name, REQUEST_SECONDS))
+        metadata = self._ask(lambda seconds: self._consumer.list_topics(self.name, seconds))
         topic = metadata.topics[self.name]
         if topic.error is not None:
             raise self._failure(topic.error)
@@ -80,10 +86,7 @@ class Topic:
     def watermarks(self, partition: int) -> tuple[int, int]:
         """The lowest offset that is kept, and the end as the broker states it."""
         place = TopicPartition(self.name, partition)
-        answer = self._ask(lambda: self._consumer.get_watermark_offsets(place, REQUEST_SECONDS))
-        if answer is None:
-            raise self._silence(REQUEST_SECONDS)
-        low, high = answer
+        low, high = self._ask(lambda seconds: self._consumer.get_watermark_offsets(place, seconds))
         return low, high
 
     def offsets_at(self, partitions: list[int], moment: int) -> dict[int, int | None]:
@@ -97,7 +100,7 @@ class Topic:
             None where every record is older.
         """
         places = [TopicPartition(self.name, partition, moment) for partition in partitions]
-        answers = self._ask(lambda: self._consumer.offsets_for_times(places, REQUEST_SECONDS))
+        answers = self._ask(lambda seconds: self._consumer.offsets_for_times(places, seconds))
         for answer in answers:
             if answer.error is not None:
                 raise self._failure(answer.error)
@@ -168,28 +171,37 @@ class Topic:
             )
 
     def _check_heard(self, heard: float) -> None:
-        if self._refusal is not None:
-            raise self._failure(self._refusal)
+        if self._noted is not None and self._noted.code() in REFUSED:
+            raise self._failure(self._noted)
         if time.monotonic() - heard > SILENCE_SECONDS:
-            raise self._silence(SILENCE_SECONDS)
+            raise self._silence()
 
-    def _ask(self, request: Callable[[], Any]) -> Any:
-        try:
-            return request()
-        except KafkaException as error:
-            self._consumer.poll(0)  # lets the client say why the broker was out of reach
-            raise self._failure(self._refusal or error.args[0]) from error
+    def _ask(self, request: Callable[[float], Any]) -> Any:
+        """The answer to a request; asks again while brokers are out of reach, but not for long."""
+        deadline = time.monotonic() + REQUEST_SECONDS
+        while True:
+            try:
+                return request(ATTEMPT_SECONDS)
+            except KafkaException as error:
+                failure = self._failure_of_request(error.args[0])
+                if time.monotonic() > deadline or not isinstance(failure, Unavailable):
+                    raise failure from error
+
+    def _failure_of_request(self, error: KafkaError) -> RetrainingError:
+        self._consumer.poll(0)  # lets the client note why brokers are out of reach
+        return self._failure(self._noted if self._noted and error.code() in UNANSWERED else error)
 
     def _note(self, error: KafkaError) -> None:
         log.debug("Kafka: %s", error.str())
-        if error.code() in REFUSED:
-            self._refusal = error
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._noted = error
 
     def _failure(self, error: KafkaError) -> RetrainingError:
         return failure_of(error, self.name, self._servers)
 
-    def _silence(self, seconds: float) -> Unavailable:
+    def _silence(self) -> Unavailable:
         return Unavailable(
-            f"The brokers at {self._servers} sent nothing of the topic {self.name!r} for {seconds:g} s; "
-            "expected records or the partition's end. Check that they are up, and try again."
+            f"The brokers at {self._servers} sent nothing of the topic {self.name!r} for "
+            f"{SILENCE_SECONDS:g} s; expected records or the partition's end. Check that they are up, and "
+            "try again."
         )

@@ -1,0 +1,354 @@
+"""Landing from a real broker, as the steps do it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from confluent_kafka import Producer
+
+from ml import steps
+from ml.artifact import Artifact, Window
+from ml.connections import KafkaConnection
+from ml.errors import (
+    Misconfigured,
+    NoRecords,
+    RetrainingError,
+    TooManyRejects,
+    Unavailable,
+    WindowExpired,
+)
+from ml.landing import topic as topic_module
+from ml.landing.topic import Topic
+from ml.store import Store
+from tests.demo.broker import Broker, running_broker
+from tests.demo.process import free_port
+from tests.demo.produce import create_topic
+
+pytestmark = pytest.mark.integration
+
+PARTITIONS = 3
+MINUTE = 60_000
+EXAMPLE = {
+    "user_id": "u1", "item_id": "i1", "session_id": "s1", "category": "shoes", "brand": "größe",
+    "device": "mobile", "os": "ios", "country": "DE", "hour": 3, "price": 9.5, "age": None, "quantity": 1, "user_clicks": 0,
+    "user_views": 2, "item_ctr": 0.01, "position": 1, "user_type": "new", "clicked": 0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with running_broker(tmp_path_factory.mktemp("broker")) as broker:
+        yield broker
+
+
+@pytest.fixture
+def kafka(broker: Broker) -> KafkaConnection:
+    return KafkaConnection(config={"bootstrap.servers": broker.bootstrap})
+
+
+@pytest.fixture
+def topic(broker: Broker, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty topic, and the clicks pipeline reading it."""
+    name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
+    create_topic(broker.bootstrap, name, PARTITIONS)
+    monkeypatch.setenv("RETRAIN_CLICKS__LANDING__TOPIC", name)
+    monkeypatch.setenv("RETRAIN_CLICKS__LANDING__SEEK", "scan")
+    return name
+
+
+class Log:
+    """Writes into a topic, partition by partition in turn."""
+
+    def __init__(self, broker: Broker, topic: str) -> None:
+        self._producer = Producer({"bootstrap.servers": broker.bootstrap, "log_level": 0})
+        self._topic = topic
+        self._count = 0
+
+    def add(self, value: bytes | None, timestamp: int) -> None:
+        self._producer.produce(self._topic, value, partition=self._count % PARTITIONS, timestamp=timestamp)
+        self._count += 1
+
+    def add_event(self, time: int, arrival: int | None = None, **more: Any) -> None:
+        record = {**EXAMPLE, "event_id": f"e{self._count}", "event_time": time, **more}
+        self.add(json.dumps(record).encode(), time if arrival is None else arrival)
+
+    def add_day(self, window: Window, records: int = 600) -> None:
+        step = (window.end_ms - window.start_ms) // records
+        for number in range(records):
+            self.add_event(window.start_ms + number * step)
+        self.flush()
+
+    def flush(self) -> None:
+        assert self._producer.flush(30) == 0
+
+
+@pytest.fixture
+def log(broker: Broker, topic: str) -> Log:
+    return Log(broker, topic)
+
+
+def land(window: Window, kafka: KafkaConnection) -> Artifact:
+    return steps.land_examples("clicks", **window.as_json(), kafka=kafka)
+
+
+def table_of(store: Store, artifact: Artifact) -> pa.Table:
+    return pa.concat_tables(
+        pq.read_table(part) for part in sorted(store.open(artifact).glob("part-*.parquet"))
+    )
+
+
+def test_a_day_lands_in_the_order_of_partitions_and_offsets(
+    store: Store, window: Window, kafka: KafkaConnection, log: Log
+) -> None:
+    log.add_day(window)
+
+    artifact = land(window, kafka)
+
+    table = table_of(store, artifact)
+    places = list(zip(table["_partition"].to_pylist(), table["_offset"].to_pylist(), strict=True))
+    assert places == [(partition, offset) for partition in range(PARTITIONS) for offset in range(200)]
+    assert sorted(table["event_id"].to_pylist()) == sorted(f"e{number}" for number in range(600))
+    assert store.manifest(artifact).facts["accepted"] == 600
+
+
+def test_every_kind_of_record_is_counted(
+    store: Store, window: Window, kafka: KafkaConnection, log: Log
+) -> None:
+    log.add_day(window)
+    settled = window.end_ms + 120 * MINUTE
+    log.add_event(window.start_ms - 1)
+    log.add_event(window.end_ms)
+    log.add_event(window.end_ms - 1, arrival=settled - 1)
+    log.add_event(window.end_ms - 1, arrival=settled)
+    log.add_event(window.start_ms, experiment="b")
+    log.add(b'{"event_time": 17', window.start_ms)
+    log.add(b"oops", window.start_ms + 5)
+    log.add(b"yesterday's oops", window.start_ms - 5)
+    log.add(None, window.start_ms)
+    log.flush()
+
+    artifact = land(window, kafka)
+
+    facts = store.manifest(artifact).facts
+    assert (facts["scanned"], facts["accepted"], facts["late"], facts["outside"]) == (609, 602, 1, 3)
+    assert facts["rejected"] == {"not JSON": 2, "tombstone": 1}
+    assert facts["unknown_fields"] == {"experiment": 1}
+    rejects = pq.read_table(store.open(artifact) / "rejects.parquet")
+    assert set(rejects["value"].to_pylist()) == {None, b"oops", b'{"event_time": 17'}
+
+
+def test_a_second_landing_elsewhere_has_the_same_digest(
+    tmp_path: Path, window: Window, kafka: KafkaConnection, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.add_day(window)
+    log.add(b"oops", window.start_ms)
+    log.flush()
+    digests = []
+    for name, batch in [("a", 8_192), ("b", 7)]:
+        monkeypatch.setenv("RETRAIN_HOME", str(tmp_path / name))
+        monkeypatch.setattr(topic_module, "BATCH_RECORDS", batch)
+        digests.append(land(window, kafka)["digest"])
+
+    assert digests[0] == digests[1]
+
+
+def test_what_is_produced_after_the_offsets_were_fixed_changes_nothing(
+    tmp_path: Path, window: Window, kafka: KafkaConnection, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.add_day(window)
+    monkeypatch.setenv("RETRAIN_HOME", str(tmp_path / "undisturbed"))
+    undisturbed = land(window, kafka)
+    monkeypatch.setenv("RETRAIN_HOME", str(tmp_path / "disturbed"))
+    kill_at("ml.landing.examples._blocks", 1, window, kafka)
+    log.add_event(window.start_ms)
+    log.flush()
+
+    assert land(window, kafka) == undisturbed
+
+
+KILL_POINTS = {
+    "before the offsets are written": ("ml.landing.offsets.check_retention", 1),
+    "before the first record": ("ml.landing.examples._blocks", 1),
+    "in the middle": ("ml.landing.tally.Tally.add", 2),
+    "before the manifest": ("ml.landing.examples._sentence", 1),
+}
+PAUSE_AT = """
+import importlib, os, signal, sys
+from ml import steps
+from ml.connections import KAFKA_VARIABLE, KafkaConnection
+from ml.landing import topic
+
+def pausing(function, count):
+    def pause_or_call(*arguments):
+        nonlocal count
+        count -= 1
+        if not count:
+            print("here", flush=True)
+            signal.pause()
+        return function(*arguments)
+    return pause_or_call
+
+place, count, start, end = sys.argv[1:]
+*path, name = place.split(".")
+if path[-1][0].isupper():
+    owner = getattr(importlib.import_module(".".join(path[:-1])), path[-1])
+else:
+    owner = importlib.import_module(".".join(path))
+setattr(owner, name, pausing(getattr(owner, name), int(count)))
+topic.BATCH_RECORDS = 100
+steps.land_examples("clicks", start, end, kafka=KafkaConnection.from_variable(KAFKA_VARIABLE))
+"""
+
+
+def kill_at(place: str, call: int, window: Window, kafka: KafkaConnection) -> None:
+    """Land in a process of its own and SIGKILL it where it calls ``place`` for the n-th time."""
+    argv = [sys.executable, "-c", PAUSE_AT, place, str(call), *window.as_json().values()]
+    environment = {**os.environ, "RETRAIN_KAFKA": json.dumps({"config": kafka.plain()})}
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment) as landing:
+        assert landing.stdout is not None
+        assert landing.stdout.readline() == "here\n"
+        landing.send_signal(signal.SIGKILL)
+    assert landing.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("point", KILL_POINTS.values(), ids=KILL_POINTS.keys())
+def test_a_killed_landing_is_followed_by_one_with_the_same_digest(
+    tmp_path: Path,
+    window: Window,
+    kafka: KafkaConnection,
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+    point: tuple[str, int],
+) -> None:
+    log.add_day(window)
+    monkeypatch.setenv("RETRAIN_HOME", str(tmp_path / "undisturbed"))
+    undisturbed = land(window, kafka)
+    monkeypatch.setenv("RETRAIN_HOME", str(tmp_path / "killed"))
+
+    kill_at(*point, window, kafka)
+
+    assert land(window, kafka) == undisturbed
+    leftovers = [path for path in (tmp_path / "killed").rglob("*") if path.name.endswith(".partial")]
+    assert leftovers == []
+
+
+def failing_settings(bootstrap: str) -> Mapping[str, tuple[dict[str, str], type[RetrainingError], str]]:
+    login = {"security.protocol": "SASL_PLAINTEXT", "sasl.username": "somebody", "sasl.password": "hunter2"}
+    return {
+        "nobody listens": ({"bootstrap.servers": f"127.0.0.1:{free_port()}"}, Unavailable, "Try again"),
+        "login refused": (
+            {"bootstrap.servers": bootstrap, "sasl.mechanism": "PLAIN", **login},
+            Misconfigured,
+            "refused the connection",
+        ),
+        "unknown setting": ({"bootstrap.servers": bootstrap, "nonsense": "1"}, Misconfigured, "nonsense"),
+        "no brokers": ({}, Misconfigured, "bootstrap.servers"),
+    }
+
+
+@pytest.mark.parametrize("case", ["nobody listens", "login refused", "unknown setting", "no brokers"])
+def test_a_connection_that_cannot_work_says_what_to_do(
+    store: Store, window: Window, broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    monkeypatch.setattr(topic_module, "REQUEST_SECONDS", 1.0)
+    monkeypatch.setattr(topic_module, "ATTEMPT_SECONDS", 1.0)
+    settings, failure, words = failing_settings(broker.bootstrap)[case]
+
+    with pytest.raises(failure, match=words) as raised:
+        land(window, KafkaConnection(config=settings))
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_missing_topic_is_named_and_not_created(
+    store: Store, window: Window, kafka: KafkaConnection, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETRAIN_CLICKS__LANDING__TOPIC", "misspelt")
+
+    for _ in range(2):
+        with pytest.raises(Misconfigured, match="no topic 'misspelt'"):
+            land(window, kafka)
+
+
+def test_an_empty_topic_is_no_records(
+    store: Store, window: Window, kafka: KafkaConnection, topic: str
+) -> None:
+    with pytest.raises(NoRecords, match="no example") as raised:
+        land(window, kafka)
+
+    assert raised.value.evidence is not None
+    assert table_of(store, raised.value.evidence).num_rows == 0
+
+
+def test_events_of_other_days_only_are_no_records(
+    store: Store, window: Window, kafka: KafkaConnection, log: Log
+) -> None:
+    log.add_event(window.end_ms)
+    log.flush()
+
+    with pytest.raises(NoRecords, match="event_time runs from 2026-03-11"):
+        land(window, kafka)
+
+
+def test_too_many_rejects_stop_the_run_and_stay_as_evidence(
+    store: Store, window: Window, kafka: KafkaConnection, log: Log
+) -> None:
+    log.add_day(window, records=9)
+    log.add(b"oops", window.start_ms)
+    log.flush()
+
+    with pytest.raises(
+        TooManyRejects, match=r"1 of 10 .*\n.*1 not JSON, first at partition 0, offset 3"
+    ) as raised:
+        land(window, kafka)
+    assert raised.value.evidence is not None
+    assert pq.read_table(store.open(raised.value.evidence) / "rejects.parquet").num_rows == 1
+
+
+def test_a_broker_that_dies_while_it_is_read_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topic_module, "SILENCE_SECONDS", 1.0)
+    with running_broker(tmp_path) as broker:
+        create_topic(broker.bootstrap, "clicks", PARTITIONS)
+        with Topic(KafkaConnection(config={"bootstrap.servers": broker.bootstrap}), "clicks") as topic:
+            topic.partitions()
+            broker.process.kill()
+
+            with pytest.raises(Unavailable, match="sent nothing of the topic 'clicks'"):
+                list(topic.read(0, 0))
+
+
+def test_a_topic_that_ends_before_the_manifest_is_an_error(
+    kafka: KafkaConnection, topic: str, log: Log, window: Window
+) -> None:
+    log.add_day(window, records=30)
+
+    with (
+        Topic(kafka, topic) as reader,
+        pytest.raises(WindowExpired, match="ends at offset 10; expected it to reach 11"),
+    ):
+        list(reader.read(0, 0, 11))
+
+
+def test_reading_stops_at_the_bound_and_begins_at_the_start(
+    kafka: KafkaConnection, topic: str, log: Log, window: Window
+) -> None:
+    log.add_day(window, records=30)
+
+    with Topic(kafka, topic) as reader:
+        ranges = [list(reader.read(partition, 3, 7)) for partition in range(PARTITIONS)]
+
+    assert [[offset for block in blocks for offset in block.offsets] for blocks in ranges] == [
+        [3, 4, 5, 6]
+    ] * 3
+    assert all(block.partition == partition for partition, blocks in enumerate(ranges) for block in blocks)
