@@ -40,8 +40,8 @@ PARTITIONS = 3
 MINUTE = 60_000
 EXAMPLE = {
     "user_id": "u1", "item_id": "i1", "session_id": "s1", "category": "shoes", "brand": "größe",
-    "device": "mobile", "os": "ios", "country": "DE", "hour": 3, "price": 9.5, "age": None, "quantity": 1, "user_clicks": 0,
-    "user_views": 2, "item_ctr": 0.01, "position": 1, "user_type": "new", "clicked": 0,
+    "device": "mobile", "os": "ios", "country": "DE", "hour": 3, "price": 9.5, "age": None, "quantity": 1,
+    "user_clicks": 0, "user_views": 2, "item_ctr": 0.01, "position": 1, "user_type": "new", "clicked": 0,
 }  # fmt: skip
 
 
