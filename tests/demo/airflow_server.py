@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
-import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +77,6 @@ def running_airflow(
         with ManagedProcess("airflow db", airflow("db", "migrate"), logs / "db.log", everything) as migration:
             if migration.wait(START_SECONDS):
                 raise RuntimeError(f"Airflow's database could not be made:\n{migration.tail()}")
-        let_readers_pass(home)
         server = airflow("api-server", "--host", "127.0.0.1", "--port", str(chosen))
         api = ManagedProcess("api-server", server, logs / "api-server.log", everything)
         stack.enter_context(api)
@@ -138,12 +136,6 @@ def settings(home: Path, url: str, bundles: Any = None) -> dict[str, str]:
 def database(home: Path) -> Path:
     """Airflow's metadata database."""
     return home.absolute() / "airflow.db"
-
-
-def let_readers_pass(home: Path) -> None:
-    """Keep SQLite's readers from blocking its one writer; the setting stays with the file."""
-    with closing(sqlite3.connect(database(home))) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
 
 
 def passwords_file(home: Path) -> Path:
