@@ -2,9 +2,9 @@
 
     python -m benchmarks.evaluation [--rows 1000000] [--nights 400] [--pipeline clicks]
 
-The first table compares one call that gives every metric with interval, gain and paired test, overall and by
-slice, with scikit-learn's bare metrics of the same rows. The second counts the verdicts of the pipeline's gate
-on simulated nights whose true gain is known: the lines with a gain of 0 show the false passes.
+The first table compares one call that gives every metric with interval, gain and paired test, overall and
+by slice, with scikit-learn's bare metrics of the same rows. The second counts the verdicts of the pipeline's
+gate on simulated nights whose true gain is known: the lines with a gain of 0 show the false passes.
 """
 
 from __future__ import annotations

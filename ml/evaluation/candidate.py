@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from ml.artifact import Window
 from ml.config import Pipeline
 from ml.evaluation.holdout import Holdout, Scorer, score_holdout
+from ml.evaluation.ranking import Indices, Scores
 from ml.evaluation.report import Scored, measure
 from ml.evaluation.slices import Partition
 from ml.store import Draft
@@ -93,17 +94,21 @@ def _scorer(pipeline: Pipeline, model: Path) -> Scorer:
 def _scores_table(scored: Scored) -> pa.Table:
     count = len(scored.labels)
     rows = np.arange(count) if count <= MAX_SCORES else np.linspace(0, count - 1, MAX_SCORES).astype(np.intp)
-    production = None if scored.production is None else scored.production[rows]
     columns = {
         "label": pa.array(scored.labels[rows].astype(np.int8)),
-        "candidate": pa.array(scored.candidate[rows], pa.float32()),
-        "production": pa.nulls(len(rows), pa.float32())
-        if production is None
-        else pa.array(production, pa.float32()),
+        "candidate": _probabilities(scored.candidate, rows),
+        "production": _probabilities(scored.production, rows),
     }
     return pa.table(columns | {f"slice.{part.name}": _slice_names(part, rows) for part in scored.partitions})
 
 
-def _slice_names(part: Partition, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> pa.DictionaryArray:
+def _probabilities(scores: Scores | None, rows: Indices) -> pa.Array:
+    if scores is None:
+        return pa.nulls(len(rows), pa.float32())
+    chosen = scores[rows]
+    return pa.array(chosen, pa.float32(), mask=~((chosen >= 0) & (chosen <= 1)))
+
+
+def _slice_names(part: Partition, rows: Indices) -> pa.DictionaryArray:
     codes = part.codes[rows].astype(np.int32) - 1
     return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(part.slices, pa.string()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -73,24 +73,35 @@ def _describe(finding: dict[str, Any]) -> str:
 
 def _drift(thresholds: Mapping[str, float], evidence: Evidence) -> list[Rule]:
     """There is no drift without a production version: it has no baseline yet."""
-    if evidence.served_version is None or _stopped(evidence.anomalies):
+    if evidence.served_version is None:
         return []
-    if evidence.drift_report is None:
-        reason = "drift was not measured: the report is missing"
-        return [Rule("drift", False, None, "a drift report", "PAUSED", reason)]
-    measured = {entry["feature"]: entry for entry in evidence.drift_report["features"]}
+    report = evidence.drift_report
+    missing = "the report is missing" if report is None else report["reason"]
+    if report is None or missing:
+        reason = f"drift was not measured: {missing}"
+        return [Rule("drift", False, None, "a comparison with the baseline", "PAUSED", reason)]
+    measured = {entry["feature"]: entry for entry in report["features"]}
     return [_feature(name, bits, measured.get(name)) for name, bits in sorted(thresholds.items())]
-
-
-def _stopped(anomalies: dict[str, Any] | None) -> bool:
-    return anomalies is not None and bool(anomalies["stop"])
 
 
 def _feature(name: str, threshold: float, entry: dict[str, Any] | None) -> Rule:
     expected = f"at most {threshold:g} bits"
     if entry is None or entry["drifted"] is None:
-        reason = f"drift of {name} could not be measured"
+        why = entry["reason"] if entry else "the report does not have it"
+        reason = f"it cannot be told whether {name} drifted: {why}"
         return Rule(f"drift.{name}", False, None, expected, "PAUSED", reason)
     bits = entry["divergence_bits"]
-    moved = f"{name} is {bits:.3f} bits away from production's baseline, where {threshold:g} are allowed"
-    return Rule(f"drift.{name}", not entry["drifted"], bits, expected, "PAUSED", moved)
+    away = f"{name} is {bits:.3f} bits away from production's baseline, where {threshold:g} are allowed"
+    return Rule(
+        f"drift.{name}", not entry["drifted"], bits, expected, "PAUSED", away + _mover(entry["movers"])
+    )
+
+
+def _mover(movers: Sequence[dict[str, Any]]) -> str:
+    """The value whose share changed most."""
+    if not movers:
+        return ""
+    most = movers[0]
+    return (
+        f" (most: {most['cell']}, from {most['baseline_share']:.1%} to {most['today_share']:.1%} of the rows)"
+    )

@@ -22,9 +22,9 @@
 | ``slices.new_user.gain.auc.relative`` | ``slice.new_user.gain.auc`` |
 
 ``scores.parquet`` lies beside it with the rows that the numbers come from, or evenly spaced ones of them
-when there are more than `candidate.MAX_SCORES`: ``label`` (int8), ``candidate`` and ``production``
-(float32; ``production`` is null if there is none), and a column for each entry of ``slices`` in
-``pipeline.yaml`` (``slice.device``, ``slice.new_user``) that names the slice each row is in, or null.
+when there are more than `candidate.MAX_SCORES`: ``label`` (int8), ``candidate`` and ``production`` (float32,
+null where there is no probability), and a column for each entry of ``slices`` in ``pipeline.yaml``
+(``slice.device``, ``slice.new_user``) that names the slice each row is in, or null.
 """
 
 from __future__ import annotations

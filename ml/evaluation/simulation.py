@@ -60,7 +60,7 @@ def judge_night(pipeline: Pipeline, scored: Scored) -> Blessing:
         watermark=HOLDOUT.end,
         production={"version": 20260101001, "watermark": (HOLDOUT.end - timedelta(days=1)).isoformat()},
         anomalies={"stop": False, "findings": []},
-        drift_report={"features": [_undrifted(name) for name in pipeline.drift.thresholds]},
+        drift_report={"reason": None, "features": [_undrifted(name) for name in pipeline.drift.thresholds]},
         evaluation=measure(scored, HOLDOUT, pipeline.gate.confidence),
     )
     return judge(pipeline, evidence)
@@ -93,4 +93,4 @@ def _part(truth: Truth, generator: np.random.Generator) -> Partition:
 
 
 def _undrifted(feature: str) -> dict[str, object]:
-    return {"feature": feature, "drifted": False, "divergence_bits": 0.0}
+    return {"feature": feature, "drifted": False, "divergence_bits": 0.0, "movers": []}

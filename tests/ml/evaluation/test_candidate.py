@@ -178,6 +178,17 @@ def test_without_production_its_column_is_empty(
     assert pq.read_table(draft.path / "scores.parquet")["production"].null_count == 100
 
 
+def test_a_score_that_is_no_probability_is_left_empty(
+    generator: np.random.Generator, window: Window, draft: Draft
+) -> None:
+    scored = draw(Truth(rows=100), generator)
+    scored.candidate[:3] = [np.nan, np.inf, 1.5]
+    write_evaluation(scored, window, 0.95, draft)
+
+    candidates = pq.read_table(draft.path / "scores.parquet")["candidate"].to_pylist()
+    assert [place for place, score in enumerate(candidates) if score is None] == [0, 1, 2]
+
+
 @pytest.fixture(scope="session")
 def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[float], Path]:
     """Makes the directory of a model artifact that scores by the price, sharpened by a factor."""

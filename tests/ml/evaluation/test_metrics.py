@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -29,11 +29,13 @@ def noisy(generator: np.random.Generator, rows: int, share: float = 0.2) -> tupl
     return labels, 1 / (1 + np.exp(1.5 - labels - generator.normal(size=rows)))
 
 
+@settings(deadline=None)
 @given(rankings())
 def test_auc_is_that_of_scikit_learn(ranking: Ranking) -> None:
     assert auc(ranking).value == pytest.approx(roc_auc_score(ranking.labels, ranking.scores), **EXACT)
 
 
+@settings(deadline=None)
 @given(rankings())
 def test_pr_auc_is_the_average_precision_of_scikit_learn(ranking: Ranking) -> None:
     expected = average_precision_score(ranking.labels, ranking.scores)
@@ -41,6 +43,7 @@ def test_pr_auc_is_the_average_precision_of_scikit_learn(ranking: Ranking) -> No
     assert pr_auc(ranking).value == pytest.approx(expected, **EXACT)
 
 
+@settings(deadline=None)
 @given(rankings())
 def test_log_loss_is_that_of_scikit_learn(ranking: Ranking) -> None:
     expected = log_loss_of_sklearn(ranking.labels, ranking.scores)
@@ -48,6 +51,7 @@ def test_log_loss_is_that_of_scikit_learn(ranking: Ranking) -> None:
     assert log_loss(ranking).value == pytest.approx(expected, **EXACT)
 
 
+@settings(deadline=None)
 @given(rankings())
 def test_calibration_is_predicted_over_actual_positives(ranking: Ranking) -> None:
     expected = ranking.scores.sum() / ranking.labels.sum()
@@ -55,6 +59,7 @@ def test_calibration_is_predicted_over_actual_positives(ranking: Ranking) -> Non
     assert calibration(ranking).value == pytest.approx(expected, **EXACT)
 
 
+@settings(deadline=None)
 @given(rankings(), st.sampled_from(["auc", "pr_auc"]))
 def test_ranking_metrics_see_the_order_alone(ranking: Ranking, name: str) -> None:
     stretched = Ranking.of(ranking.labels, rankdata(ranking.scores, "dense") ** 3)
@@ -64,6 +69,7 @@ def test_ranking_metrics_see_the_order_alone(ranking: Ranking, name: str) -> Non
     assert metric(stretched).standard_error == pytest.approx(metric(ranking).standard_error)
 
 
+@settings(deadline=None)
 @given(rankings(), st.sampled_from(sorted(METRICS)), st.randoms())
 def test_the_order_of_the_rows_does_not_matter(ranking: Ranking, name: str, random: object) -> None:
     rows = np.arange(len(ranking.labels))
@@ -75,6 +81,7 @@ def test_the_order_of_the_rows_does_not_matter(ranking: Ranking, name: str, rand
     assert shuffled.influence == pytest.approx(as_it_was.influence[rows], abs=1e-9)
 
 
+@settings(deadline=None)
 @given(rankings(), st.sampled_from(sorted(METRICS)))
 def test_influences_balance(ranking: Ranking, name: str) -> None:
     assert METRICS[name].estimate(ranking).influence.sum() == pytest.approx(0, abs=1e-9)

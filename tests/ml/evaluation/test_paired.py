@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import norm, ttest_rel
@@ -26,6 +26,7 @@ def gain_of(name: str, labels: Labels, candidate: Scores, production: Scores) ->
     return gain
 
 
+@settings(deadline=None)
 @given(SCORES, SCORES, st.sampled_from(COMPARED))
 def test_swapping_the_models_turns_the_gain(candidate: Scores, production: Scores, name: str) -> None:
     there = gain_of(name, LABELS, candidate, production)
@@ -37,6 +38,7 @@ def test_swapping_the_models_turns_the_gain(candidate: Scores, production: Score
         assert there["p_value"] + back["p_value"] == pytest.approx(1)
 
 
+@settings(deadline=None)
 @given(SCORES, st.sampled_from(COMPARED))
 def test_a_copy_of_production_gains_nothing(scores: Scores, name: str) -> None:
     gain = gain_of(name, LABELS, scores, scores.copy())
@@ -45,6 +47,7 @@ def test_a_copy_of_production_gains_nothing(scores: Scores, name: str) -> None:
     assert gain["p_value"] == 0.5
 
 
+@settings(deadline=None)
 @given(SCORES, SCORES, st.sampled_from(COMPARED))
 def test_a_gain_above_zero_is_for_the_better(candidate: Scores, production: Scores, name: str) -> None:
     gain = gain_of(name, LABELS, candidate, production)
@@ -130,6 +133,7 @@ def test_holm_rejects_from_the_smallest_until_one_stands(
     assert rejected_by_holm(p_values, 0.05) == rejected
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text("abc", min_size=1), st.floats(0, 1), max_size=8))
 def test_holm_rejects_what_bonferroni_rejects_and_nothing_above_the_size(p_values: dict[str, float]) -> None:
     rejected = rejected_by_holm(p_values, 0.05)

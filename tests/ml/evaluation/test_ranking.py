@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.evaluation.ranking import Ranking
@@ -11,6 +11,7 @@ ROWS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ROWS)
 def test_a_part_is_ranked_as_if_it_had_been_alone(rows: list[tuple[bool, float, int]]) -> None:
     labels, scores, codes = (np.array(column) for column in zip(*rows, strict=True))
