@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.distance import jensenshannon
 from scipy.special import chdtri, rel_entr
 
 from ml.validation.cells import Cells
@@ -54,16 +53,22 @@ def measure_divergence(cells: Cells) -> Divergence:
     never seen counts, and counts finitely.
     """
     today, baseline = _smoothed(cells.today), _smoothed(cells.baseline)
+    middle = (today + baseline) / 2
     freedom = len(cells.names) - 1
     bits_of_chi_squared = (1 / cells.today.sum() + 1 / cells.baseline.sum()) / 2 / np.log(2)
     unlikely = float(chdtri(freedom, CHANCE)) if freedom else 0.0
     return Divergence(
-        kl_bits=float(rel_entr(today, baseline).sum() / np.log(2)),
+        kl_bits=_relative_entropy(today, baseline),
         bias_bits=float(freedom * bits_of_chi_squared),
         noise_bits=float((unlikely - freedom) * bits_of_chi_squared),
-        jsd_bits=float(jensenshannon(today, baseline, base=2) ** 2),
+        jsd_bits=(_relative_entropy(today, middle) + _relative_entropy(baseline, middle)) / 2,
         cells=len(cells.names),
     )
+
+
+def _relative_entropy(shares: Floats, others: Floats) -> float:
+    """In bits. Rounding can bring it below 0 by a hair, of which scipy's ``jensenshannon`` makes NaN."""
+    return max(0.0, float(rel_entr(shares, others).sum() / np.log(2)))
 
 
 def _smoothed(counts: Floats) -> Floats:

@@ -23,7 +23,7 @@ class Distribution:
 
     Attributes:
         knots: ascending values where the number is known.
-        cumulative: the number of values up to each knot.
+        cumulative: the number of values up to each knot, whole.
         points: whether the values since the last knot all lie at the knot. Elsewhere they are spread
             evenly between the two.
     """
@@ -44,19 +44,12 @@ class Distribution:
     def _of_buckets(cls, buckets: Iterable[statistics_pb2.Histogram.Bucket]) -> Distribution:
         rows = [(bucket.low_value, bucket.high_value, bucket.sample_count) for bucket in buckets]
         low, high, count = np.array(rows, np.float64).T
+        widthless = high[low == high]
         if low[0] < high[0]:
             high, count = np.insert(high, 0, low[0]), np.insert(count, 0, 0.0)
         knots, last = np.unique(high[::-1], return_index=True)
-        cumulative = np.cumsum(count)[len(high) - 1 - last]
-        points = np.isin(
-            knots, [bucket_low for bucket_low, bucket_high, _ in rows if bucket_low == bucket_high]
-        )
-        return cls(knots, cumulative, points)
-
-    @property
-    def total(self) -> float:
-        """How many values there are."""
-        return float(self.cumulative[-1]) if len(self.cumulative) else 0.0
+        cumulative = np.round(np.cumsum(count)[len(high) - 1 - last])
+        return cls(knots, cumulative, points=np.isin(knots, widthless))
 
     def up_to(self, values: Floats) -> Floats:
         """How many values are at most each of these."""
