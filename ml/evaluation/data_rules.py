@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from ml.evaluation.verdict import Evidence, Rule
@@ -45,8 +45,14 @@ def _age(evidence: Evidence, served: str | None) -> str:
     version = f"version {evidence.served_version}, which is serving,"
     if served is None:
         return f"{version} has no watermark, so nothing can be shown to be newer than it"
-    ends = f"{evidence.watermark:%Y-%m-%d %H:%M} UTC"
-    return f"the candidate's data end {ends}, those of {version} {served}, and only newer data are published"
+    ends, served_end = _minute(evidence.watermark), _minute(datetime.fromisoformat(served))
+    return (
+        f"the candidate's data end {ends}, those of {version} {served_end}, and only newer data are published"
+    )
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
 def _anomalies(anomalies: dict[str, Any] | None) -> Rule:

@@ -30,7 +30,7 @@ def model_rules(gate: Gate, evaluation: Evaluation, served_version: int | None) 
 def remarks(gate: Gate, evaluation: Evaluation) -> list[str]:
     """What decides nothing and should be known: slices too small to vote, and losses that may be chance."""
     small = [
-        f"slice {name} does not vote: {section['rows']} rows, where {gate.min_slice_examples} are asked for"
+        f"slice {name} does not vote: {section['rows']:,} rows, and {gate.min_slice_examples:,} are needed"
         for name, section in sorted(evaluation["slices"].items())
         if section["rows"] < gate.min_slice_examples
     ]
@@ -44,7 +44,7 @@ def remarks(gate: Gate, evaluation: Evaluation) -> list[str]:
 
 def _rows(gate: Gate, evaluation: Evaluation) -> Rule:
     rows, enough = evaluation["rows"], evaluation["rows"] >= gate.min_examples
-    reason = f"there are {rows} held-out rows, where {gate.min_examples} are asked for"
+    reason = f"there are {rows:,} held-out rows, where {gate.min_examples:,} are asked for"
     gain = _gain_of(gate, evaluation["overall"])
     if gain and not enough:
         reason += f" (so few show a gain only if it is {gain['detectable']:.2%} or more)"
@@ -90,21 +90,19 @@ def _gain(gate: Gate, overall: Section, served_version: int) -> Rule:
         return Rule(name, False, None, expected, "FAIL", f"version {served_version} was not compared: {why}")
     reached = gain["relative"] >= gate.min_gain
     passed = reached and gain["p_value"] is not None and gain["p_value"] < 1 - gate.confidence
-    ruled_out = gain["high"] < gate.min_gain
     reason = f"{_comparison(gate, overall, gain, served_version)}, where {gate.min_gain:.2%} is asked for"
-    if not passed:
-        reason += (
-            ", which the interval rules out" if ruled_out else _doubt(gate, overall["rows"], gain, reached)
+    if gain["high"] < gate.min_gain:
+        return Rule(
+            name, False, gain["relative"], expected, "FAIL", f"{reason}, which the interval rules out"
         )
-    return Rule(name, passed, gain["relative"], expected, "FAIL" if ruled_out else "INCONCLUSIVE", reason)
+    doubt = "" if passed else _doubt(gate, overall["rows"], gain, reached)
+    return Rule(name, passed, gain["relative"], expected, "INCONCLUSIVE", reason + doubt)
 
 
 def _comparison(gate: Gate, overall: Section, gain: Gain, served_version: int) -> str:
     values = [(overall[model] or {})[gate.metric]["value"] for model in ("candidate", "production")]
-    title = METRICS[gate.metric].title
-    return (
-        f"{title} is {values[0]:.4f} and that of version {served_version} is {values[1]:.4f}: {_spread(gain)}"
-    )
+    both = f"is {values[0]:.4f} and that of version {served_version} is {values[1]:.4f}"
+    return f"{METRICS[gate.metric].title} {both}: {_spread(gain)}"
 
 
 def _spread(gain: Gain) -> str:
@@ -114,25 +112,27 @@ def _spread(gain: Gain) -> str:
 
 
 def _doubt(gate: Gate, rows: int, gain: Gain, reached: bool) -> str:
+    if gain["p_value"] is None:
+        return ", but the difference has no spread to test it by"
     doubt = ", and this may be chance" if reached else ", which is neither reached nor ruled out"
-    seen = f" ({rows} rows show a gain of {gain['detectable']:.2%} or more four times in five"
+    seen = f" ({rows:,} rows show a gain of {gain['detectable']:.2%} or more four times in five"
     if not 0 < gate.min_gain < gain["detectable"]:
         return f"{doubt}{seen})"
     needed = rows * (gain["detectable"] / gate.min_gain) ** 2
-    return f"{doubt}{seen}, and to show {gate.min_gain:.2%} it would take about {float(f'{needed:.2g}'):.0f})"
+    rounded = float(f"{needed:.2g}")
+    return f"{doubt}{seen}, and to show {gate.min_gain:.2%} it would take about {rounded:,.0f})"
 
 
 def _slices(gate: Gate, evaluation: Evaluation) -> list[Rule]:
     gains = _slice_gains(gate, evaluation)
-    worse = {
-        name: _p_value_worse(gain, gate.slice_margin) for name, gain in gains.items() if gain is not None
-    }
+    compared = {name: gain for name, gain in gains.items() if gain is not None}
+    worse = {name: _p_value_worse(gain, gate.slice_margin) for name, gain in compared.items()}
     lost = rejected_by_holm(worse, 1 - gate.confidence)
     return [
-        _slice(gate, name, gain, name in lost)
-        if gain is not None
+        _slice(gate, name, compared[name], name in lost)
+        if name in compared
         else _uncompared_slice(gate, name, evaluation["slices"][name])
-        for name, gain in sorted(gains.items())
+        for name in sorted(gains)
     ]
 
 
@@ -145,7 +145,7 @@ def _slice(gate: Gate, name: str, gain: Gain, lost: bool) -> Rule:
 
 
 def _uncompared_slice(gate: Gate, name: str, section: Section) -> Rule:
-    reason = f"slice {name} has {section['rows']} rows and could not be compared: {section['reason']}"
+    reason = f"slice {name} has {section['rows']:,} rows and could not be compared: {section['reason']}"
     return Rule(f"slice.{name}.gain.{gate.metric}", False, None, "a comparison", "INCONCLUSIVE", reason)
 
 

@@ -75,7 +75,7 @@ def _unfit(model: str, scores: Scores | None) -> str | None:
     if scores is None:
         return None
     count = int(np.count_nonzero(~((scores >= 0) & (scores <= 1))))
-    return f"{model} gave {count} of {len(scores)} rows a score that is no probability" if count else None
+    return f"{model} gave {count:,} of {len(scores):,} rows a score that is no probability" if count else None
 
 
 def _rank(scored: Scored) -> _Pair:
@@ -98,7 +98,9 @@ def _slices(
 def _section(pair: _Pair, confidence: float, reason: str | None) -> Section:
     rows, positives = len(pair.candidate.labels), pair.candidate.positives
     if min(positives, rows - positives) < LEAST_OF_A_CLASS:
-        few = f"{positives} of {rows} rows are positive; at least {LEAST_OF_A_CLASS} of each label are needed"
+        few = (
+            f"{positives:,} of {rows:,} rows are positive, where {LEAST_OF_A_CLASS} of each label are needed"
+        )
         return _unknown(rows, positives, few)
     candidate = _estimates(pair.candidate)
     production = _estimates(pair.production) if pair.production else None

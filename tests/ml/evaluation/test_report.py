@@ -44,7 +44,7 @@ def test_a_candidate_whose_scores_are_no_probabilities_is_not_measured(
     evaluation = measure(scored, window, 0.95)
 
     assert evaluation["overall"]["candidate"] is None
-    assert evaluation["overall"]["reason"] == "candidate gave 1 of 2000 rows a score that is no probability"
+    assert evaluation["overall"]["reason"] == "candidate gave 1 of 2,000 rows a score that is no probability"
     assert evaluation["slices"] == {}
 
 
@@ -57,7 +57,7 @@ def test_a_production_whose_scores_are_no_probabilities_is_not_compared(
 
     assert overall["candidate"] is not None
     assert (overall["production"], overall["gain"]) == (None, None)
-    assert overall["reason"] == "production gave 3 of 2000 rows a score that is no probability"
+    assert overall["reason"] == "production gave 3 of 2,000 rows a score that is no probability"
 
 
 def test_a_slice_of_one_label_says_so(scored: Scored, window: Window) -> None:
@@ -66,7 +66,7 @@ def test_a_slice_of_one_label_says_so(scored: Scored, window: Window) -> None:
 
     assert section["gain"] is None
     assert (
-        section["reason"] == f"0 of {section['rows']} rows are positive; at least 2 of each label are needed"
+        section["reason"] == f"0 of {section['rows']:,} rows are positive, where 2 of each label are needed"
     )
 
 
