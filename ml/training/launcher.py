@@ -171,8 +171,8 @@ def _environment(rank: int, addresses: Sequence[str]) -> dict[str, str]:
     cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}}
     repository = str(Path(ml.__file__).parents[1])
     return {
-        "TF_CPP_MIN_LOG_LEVEL": "2",
         **os.environ,
+        "TF_CPP_MIN_LOG_LEVEL": "2",  # errors of the cluster go into the worker's log
         "TF_CONFIG": json.dumps(cluster),
         "PYTHONPATH": os.pathsep.join([repository, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
     }

@@ -31,10 +31,9 @@ def notify(context: Any) -> None:
 def describe(context: Any) -> str:
     """What happened in which night, why, and where to look."""
     task = context["ti"]
-    what = "was not published" if task.task_id == "push_model" and not context.get("exception") else "stopped"
-    reason = context.get("exception") or "the gate did not bless it; the run's note and MLflow say why"
+    what = context.get("withheld") or f"stopped at {task.task_id}: {context['exception']}"
     night = f"{context['data_interval_start']:%Y-%m-%d}"
-    return f"{task.dag_id}, night of {night}, {what} at {task.task_id}: {reason}\n{task.log_url}"
+    return f"{task.dag_id}, night of {night}: {what}\n{task.log_url}"
 
 
 def send(message: str) -> None:

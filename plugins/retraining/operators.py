@@ -43,7 +43,10 @@ class StepOperator(BaseOperator):
         self.connections = connections or {}
 
     def execute(self, context: Context) -> Any:
-        """Run the step. What the gate or the fence withholds is skipped, not failed."""
+        """Run the step. What the gate or the fence withholds is skipped, not failed.
+
+        Airflow tells callbacks the exception of a failure only, so the reason of a skip is told here.
+        """
         pin_code_version(context)
         from ml import steps
         from ml.errors import RetrainingError, Withheld
@@ -52,6 +55,7 @@ class StepOperator(BaseOperator):
         try:
             return getattr(steps, self.step)(**self.arguments, **connections)
         except Withheld as withheld:
+            context["withheld"] = withheld  # type: ignore[typeddict-unknown-key]
             raise AirflowSkipException(str(withheld)) from withheld
         except RetrainingError as error:
             if error.evidence:

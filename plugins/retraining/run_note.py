@@ -10,6 +10,7 @@ from sqlalchemy.orm import object_session
 
 DAG_PREFIX = "retrain_"
 MARK = "Verdict: "
+MAX_NOTE = 1000  # Airflow's column; PostgreSQL refuses more, and with it the scheduler's transaction
 
 
 @hookimpl
@@ -30,12 +31,17 @@ def write_note(dag_run: Any) -> None:
         return
     logged = read_output(dag_run, "log_to_mlflow")
     if isinstance(logged, dict) and "summary" in logged:
-        dag_run.note = f"{MARK}{logged['summary']}"
+        dag_run.note = shorten(f"{MARK}{logged['summary']}")
 
 
 def may_write(note: str | None) -> bool:
     """Whether the note is empty or is an earlier one of ours."""
     return not note or note.startswith(MARK)
+
+
+def shorten(note: str) -> str:
+    """The note, cut to what Airflow can hold."""
+    return note if len(note) <= MAX_NOTE else f"{note[: MAX_NOTE - 1]}…"
 
 
 def read_output(dag_run: Any, task_id: str) -> Any:

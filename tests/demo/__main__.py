@@ -58,6 +58,7 @@ def run(home: Path) -> int:
         step("Five nights, run by Airflow's scheduler through `airflow backfill`", started)
         backfill = Backfill(f"retrain_{PIPELINE}", first, first + timedelta(days=4))
         backfill.create(airflow, home / "logs" / "backfill.log")
+        backfill.start(airflow)
         follow(backfill, airflow, Store(home / "store"))
         step("All nights are done", started)
         return conclude(nights, services)

@@ -20,7 +20,11 @@ BUNDLE = Path(__file__).resolve().parents[2]
 START_SECONDS = 240
 LOCK_SECONDS = 60
 USER = "admin"
-COMPONENTS = ("scheduler", "dag-processor", "triggerer")
+KNOWN_SECONDS = 120
+PAUSE_SECONDS = 0.5
+# The api-server reads task logs from the disk: no component needs a log server of its own, which would
+# listen on every address of the machine.
+COMPONENTS = (("scheduler", "--skip-serve-logs"), ("dag-processor",), ("triggerer", "--skip-serve-logs"))
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,14 @@ class Airflow:
         user: who may log in.
         password: generated, kept in ``passwords_file``.
         environment: what makes the ``airflow`` command talk to this one.
+        server: the process behind the API; who waits for something waits with it.
     """
 
     url: str
     user: str
     password: str
     environment: Mapping[str, str]
+    server: ManagedProcess
 
     def api(self) -> httpx.Client:
         """A client of the REST API, logged in."""
@@ -51,6 +57,20 @@ class Airflow:
     def command(self, *arguments: str, log: Path) -> ManagedProcess:
         """The ``airflow`` command with these arguments; use it in a ``with`` block."""
         return ManagedProcess(f"airflow {arguments[0]}", airflow(*arguments), log, env=self.environment)
+
+    def wait_for_dag(self, dag_id: str) -> None:
+        """Wait until the dag-processor has read a DAG.
+
+        Raises:
+            ProcessFailed: if it has not in time.
+        """
+        with self.api() as api:
+            self.server.wait_until(
+                lambda: api.get(f"/dags/{dag_id}").is_success,
+                KNOWN_SECONDS,
+                goal=f"aware of {dag_id}",
+                pause=PAUSE_SECONDS,
+            )
 
 
 @contextmanager
@@ -81,10 +101,10 @@ def running_airflow(
         api = ManagedProcess("api-server", server, logs / "api-server.log", everything)
         stack.enter_context(api)
         for component in COMPONENTS:
-            log = logs / f"{component}.log"
-            stack.enter_context(ManagedProcess(component, airflow(component), log, everything))
-        api.wait_until(lambda: is_healthy(url), START_SECONDS, "healthy")
-        yield Airflow(url, USER, read_password(home), everything)
+            log = logs / f"{component[0]}.log"
+            stack.enter_context(ManagedProcess(component[0], airflow(*component), log, everything))
+        api.wait_until(lambda: is_healthy(url), START_SECONDS, "healthy", PAUSE_SECONDS)
+        yield Airflow(url, USER, read_password(home), everything, api)
 
 
 def airflow(*arguments: str) -> list[str]:
@@ -121,7 +141,10 @@ def settings(home: Path, url: str, bundles: Any = None) -> dict[str, str]:
         },
         "API": {"BASE_URL": url, "SECRET_KEY": secret(home, "api_secret_key"), "WORKERS": "1"},
         "API_AUTH": {"JWT_SECRET": secret(home, "jwt_secret")},
-        "DAG_PROCESSOR": {"DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles or [repository])},
+        "DAG_PROCESSOR": {
+            "DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles or [repository]),
+            "DAG_BUNDLE_STORAGE_PATH": str(home.absolute() / "bundles"),
+        },
         "DATABASE": {"SQL_ALCHEMY_CONN": f"sqlite:///{database(home)}?timeout={LOCK_SECONDS}"},
         "LOGGING": {"BASE_LOG_FOLDER": str(home.absolute() / "logs")},
         "USAGE_DATA_COLLECTION": {"ENABLED": "False"},

@@ -36,16 +36,21 @@ class Backfill:
     last: date
 
     def create(self, airflow: Airflow, log: Path) -> None:
-        """Queue the nights as ``airflow backfill`` does, then let the scheduler have the DAG.
+        """Queue the nights as ``airflow backfill`` does; the DAG is paused until they are started.
 
         Raises:
+            ProcessFailed: if Airflow does not come to know the DAG.
             RuntimeError: if Airflow refuses.
         """
+        airflow.wait_for_dag(self.dag_id)
         days = ("--from-date", self.first.isoformat(), "--to-date", self.last.isoformat())
         options = ("--dag-id", self.dag_id, *days, "--max-active-runs", "1")
         with airflow.command("backfill", "create", *options, log=log) as command:
             if command.wait(120):
                 raise RuntimeError(f"airflow backfill was refused:\n{command.tail()}")
+
+    def start(self, airflow: Airflow) -> None:
+        """Let the scheduler have the DAG."""
         with airflow.api() as api:
             api.patch(f"/dags/{self.dag_id}", json={"is_paused": False}).raise_for_status()
 

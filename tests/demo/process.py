@@ -115,20 +115,27 @@ class ManagedProcess:
             raise self._failure(f"still runs after {timeout:g} s, expected it to end")
         return int(self._started.returncode)
 
-    def wait_until(self, ready: Callable[[], object], timeout: float, goal: str = "ready") -> None:
+    def wait_until(
+        self,
+        ready: Callable[[], object],
+        timeout: float,
+        goal: str = "ready",
+        pause: float = POLL_SECONDS,
+    ) -> None:
         """Wait until ``ready`` returns something true, asking at short intervals.
 
         Args:
             ready: must return soon; false or an exception of its own if the wait is to go on or fail.
             timeout: seconds.
             goal: what is waited for, as the message names it.
+            pause: seconds from one question to the next.
 
         Raises:
             ProcessFailed: as soon as the process has ended, or after ``timeout`` seconds.
         """
         deadline = time.monotonic() + timeout
         while not ready():
-            if self._ends_within(POLL_SECONDS):
+            if self._ends_within(pause):
                 raise self._failure(f"ended with exit code {self._started.returncode} before it was {goal}")
             if time.monotonic() > deadline:
                 raise self._failure(f"was not {goal} within {timeout:g} s")

@@ -11,7 +11,7 @@ pytest.importorskip("airflow", reason="tests of the plugins need Airflow: make i
 
 from airflow.sdk import RetryAction
 from airflow.sdk.exceptions import AirflowSkipException
-from retraining import notifications
+from retraining import notifications, run_note
 from retraining.connections import read_connection
 from retraining.operators import StepOperator, TrainOperator, run_step
 from retraining.policies import RETRY_WHERE_IT_HELPS
@@ -65,6 +65,14 @@ def test_what_the_gate_withholds_is_skipped(task: Task, monkeypatch: pytest.Monk
 
     with pytest.raises(AirflowSkipException, match="device drifted"):
         operator("push_model").execute({"ti": task})
+
+
+def test_a_note_keeps_to_what_airflow_can_hold() -> None:
+    short, long = run_note.shorten("Verdict: PASS"), run_note.shorten("x" * 2000)
+
+    assert short == "Verdict: PASS"
+    assert len(long) == 1000
+    assert long.endswith("…")
 
 
 def test_a_rejected_day_leaves_its_evidence_to_the_tasks_after_it(
@@ -159,7 +167,15 @@ def test_a_stopped_night_says_which_where_and_why(context: dict[str, Any]) -> No
     message = notifications.describe(context)
 
     assert message == (
-        "retrain_clicks, night of 2026-03-10, stopped at land_examples: empty\nhttp://airflow/log"
+        "retrain_clicks, night of 2026-03-10: stopped at land_examples: empty\nhttp://airflow/log"
+    )
+
+
+def test_a_night_that_is_not_published_says_why(context: dict[str, Any]) -> None:
+    context |= {"withheld": errors.Withheld("not published, PAUSED: device drifted"), "exception": None}
+
+    assert notifications.describe(context) == (
+        "retrain_clicks, night of 2026-03-10: not published, PAUSED: device drifted\nhttp://airflow/log"
     )
 
 
