@@ -183,7 +183,7 @@ class Publication:
         try:
             self.server.apply(self.server.entry().without(number), self._setting.ready_seconds)
             unstage(self.server.directory(number))
-        except RetrainingError as error:
+        except (RetrainingError, OSError) as error:
             log.warning("version %d could not be withdrawn (%s); the next push does it", number, error)
 
 

@@ -290,13 +290,14 @@ def test_a_version_of_another_store_is_an_error(place: Place, world: World, tmp_
         stranger.resolve(TUESDAY)
 
 
-@pytest.fixture
-def undisturbed(place: Place, registry: MlflowClient, world: World, tmp_path: Path) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def undisturbed(world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The state after two pushes that nothing happened to."""
-    calm = Place(tmp_path / "calm", next(NAMES), world.serving, world.mlflow, world.saved_models)
+    home = tmp_path_factory.mktemp("calm")
+    calm = Place(home, next(NAMES), world.serving, world.mlflow, world.saved_models)
     calm.night(MONDAY)
     calm.night(TUESDAY, "better")
-    return state(calm, registry)
+    return state(calm, MlflowClient(world.mlflow.uri))
 
 
 def die(place: Place, day: int, prepared: dict[str, Artifact], after: str) -> None:
