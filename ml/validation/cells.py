@@ -52,13 +52,8 @@ def numeric_cells(
     """
     edges = _edges(baseline, bins)
     ends = np.append(edges, np.inf)
-    today_counts = np.diff(today.up_to(ends), prepend=0.0)
-    baseline_counts = np.diff(_up_to(baseline, ends), prepend=0.0)
-    return Cells(
-        (*_interval_names(edges), MISSING),
-        np.append(today_counts, rows[0] - today_counts.sum()).clip(0),
-        np.append(baseline_counts, rows[1] - baseline_counts.sum()).clip(0),
-    )
+    names = (*_interval_names(edges), MISSING)
+    return Cells(names, _cut(today.up_to(ends), rows[0]), _cut(_up_to(baseline, ends), rows[1]))
 
 
 def categorical_cells(today: pa.Table, baseline: Sequence[pa.Table]) -> Cells:
@@ -107,6 +102,12 @@ def _edges(baseline: Sequence[Distribution], bins: int) -> Floats:
     alone = knots[cumulative - below >= step]
     edges: Floats = np.unique(np.concatenate([knots[chosen], alone, np.nextafter(alone, -np.inf)]))
     return edges
+
+
+def _cut(cumulative: Floats, rows: int) -> Floats:
+    """Rows in each cell, the missing ones last, without the dust of floating-point differences."""
+    counts: Floats = np.round(np.diff(cumulative, prepend=0.0, append=rows), 6)
+    return counts
 
 
 def _up_to(days: Sequence[Distribution], values: Floats) -> Floats:
