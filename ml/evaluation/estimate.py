@@ -71,17 +71,17 @@ class Estimate:
         """The same with the other sign."""
         return Estimate(-self.value, -self.influence)
 
-    def p_value_above_zero(self) -> float | None:
-        """One-sided p-value of the hypothesis that the true value is 0 or less.
+    def p_value(self) -> float | None:
+        """Two-sided p-value of the hypothesis that the true value is 0.
 
         Returns:
-            A half for an estimate of 0 without spread, as for a model and its copy. None for any other
-            estimate without spread: the normal approximation says nothing of it.
+            1 for an estimate of 0 without spread, as for a model and its copy. None for any other estimate
+            without spread: the normal approximation says nothing of it.
         """
         error = self.standard_error
         if error > 0:
-            return probability_above(self.value / error)
-        return 0.5 if self.value == 0 else None
+            return 2 * probability_above(abs(self.value) / error)
+        return 1.0 if self.value == 0 else None
 
 
 def quantile(probability: float) -> float:

@@ -9,7 +9,7 @@
                        "calibration": …},
         "production": {…the same…} or null,
         "gain": {"auc": {"relative": 0.0072, "absolute": 0.0052, "low": 0.0041, "high": 0.0103,
-                         "standard_error": 0.0016, "p_value": 0.0000034, "detectable": 0.0039},
+                         "standard_error": 0.0016, "p_value": 0.0000068, "detectable": 0.0045},
                  "pr_auc": …, "log_loss": …} or null},
      "slices": {"device.mobile": {…the same as overall…}, "new_user": …}}
 
@@ -49,8 +49,8 @@ class Gain(TypedDict):
         low: lower end of the two-sided confidence interval of ``relative``.
         high: upper end of it.
         standard_error: of ``relative``.
-        p_value: one-sided, of the paired test that the candidate is better at all. Null if the test
-            cannot be made because the difference has no spread.
+        p_value: two-sided, of the paired test that the models are equal. Null if the test cannot be made
+            because the difference has no spread.
         detectable: the relative gain that a sample of this size finds significant four times in five.
     """
 

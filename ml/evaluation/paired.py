@@ -21,7 +21,7 @@ def compare(
     Args:
         candidate: the estimate for the candidate.
         production: the estimate for production, from the same rows in the same order.
-        confidence: of the two-sided interval, and 1 - the size of the one-sided test.
+        confidence: of the interval; 1 - ``confidence`` is the size of the test.
         lower_is_better: turns the sign, so that a gain above 0 is always for the better.
 
     Returns:
@@ -39,8 +39,8 @@ def compare(
         low=low,
         high=high,
         standard_error=relative.standard_error,
-        p_value=difference.p_value_above_zero(),
-        detectable=(quantile(confidence) + quantile(POWER)) * relative.standard_error,
+        p_value=difference.p_value(),
+        detectable=(quantile((1 + confidence) / 2) + quantile(POWER)) * relative.standard_error,
     )
 
 

@@ -62,8 +62,8 @@ def gain_of(relative: float, error: float) -> Gain:
         low=relative - 1.96 * error,
         high=relative + 1.96 * error,
         standard_error=error,
-        p_value=float(ndtr(-relative / error)) if error else None,
-        detectable=2.486 * error,
+        p_value=2 * float(ndtr(-abs(relative) / error)) if error else None,
+        detectable=2.802 * error,
     )
 
 
@@ -174,7 +174,7 @@ CASES = [
     ("a sure loss", shown(section(gain=gain_of(-0.01, 0.002))), "FAIL", "1.00% worse"),
     (
         "a copy of production",
-        shown(section(gain={**gain_of(0, 0), "p_value": 0.5})),
+        shown(section(gain={**gain_of(0, 0), "p_value": 1.0})),
         "FAIL",
         "the interval rules out",
     ),
@@ -275,14 +275,14 @@ def test_what_did_not_decide_is_told_all_the_same(pipeline: Pipeline) -> None:
 def test_an_inconclusive_night_says_what_it_could_have_seen(pipeline: Pipeline) -> None:
     [reason] = judge(pipeline, shown(section(gain=gain_of(0.005, 0.004)))).reasons
 
-    assert "10,000 rows show a gain of 0.99% or more four times in five" in reason
-    assert "to show 0.20% it would take about 250,000" in reason
+    assert "10,000 rows show a gain of 1.12% or more four times in five" in reason
+    assert "to show 0.20% it would take about 310,000" in reason
 
 
 def test_too_few_rows_say_what_they_could_have_seen(pipeline: Pipeline) -> None:
     [reason] = judge(pipeline, shown(section(500, gain_of(0.01, 0.02)))).reasons
 
-    assert "only if it is 4.97% or more)" in reason
+    assert "only if it is 5.60% or more)" in reason
 
 
 def test_a_pass_names_the_version_that_it_holds_for(pipeline: Pipeline) -> None:

@@ -35,7 +35,7 @@ def test_swapping_the_models_turns_the_gain(candidate: Scores, production: Score
     assert back["absolute"] == -there["absolute"]
     assert (1 + there["relative"]) * (1 + back["relative"]) == pytest.approx(1) or name == "log_loss"
     if there["p_value"] is not None and back["p_value"] is not None:
-        assert there["p_value"] + back["p_value"] == pytest.approx(1)
+        assert there["p_value"] == pytest.approx(back["p_value"])
 
 
 @settings(deadline=None)
@@ -44,7 +44,7 @@ def test_a_copy_of_production_gains_nothing(scores: Scores, name: str) -> None:
     gain = gain_of(name, LABELS, scores, scores.copy())
 
     assert (gain["relative"], gain["absolute"], gain["low"], gain["high"]) == (0, 0, 0, 0)
-    assert gain["p_value"] == 0.5
+    assert gain["p_value"] == 1
 
 
 @settings(deadline=None)
@@ -70,14 +70,14 @@ def test_auc_is_compared_by_delongs_test(generator: np.random.Generator) -> None
     contrast = np.array([1, -1])
     z = (areas[0] - areas[1]) / np.sqrt(contrast @ covariance @ contrast)
 
-    assert gain_of("auc", labels, *models)["p_value"] == pytest.approx(norm.sf(z), rel=1e-9)
+    assert gain_of("auc", labels, *models)["p_value"] == pytest.approx(2 * norm.sf(abs(z)), rel=1e-9)
 
 
 def test_log_loss_is_compared_by_the_paired_test(generator: np.random.Generator) -> None:
     labels = generator.random(20_000) < 0.3
     candidate, production = generator.uniform(0.2, 0.4, (2, 20_000))
     losses = [-np.log(np.where(labels, scores, 1 - scores)) for scores in (candidate, production)]
-    expected = ttest_rel(losses[1], losses[0], alternative="greater").pvalue
+    expected = ttest_rel(losses[1], losses[0]).pvalue
 
     assert gain_of("log_loss", labels, candidate, production)["p_value"] == pytest.approx(expected, rel=1e-3)
 
@@ -101,7 +101,7 @@ def test_the_detectable_gain_is_found_four_times_in_five(generator: np.random.Ge
     assert gain is not None
     drawn = generator.normal(gain["detectable"], gain["standard_error"], 20_000)
 
-    found = drawn / gain["standard_error"] > norm.ppf(0.95)
+    found = drawn / gain["standard_error"] > norm.ppf(0.975)
     assert found.mean() == pytest.approx(0.8, abs=0.01)
 
 
