@@ -123,7 +123,7 @@ def _step(api: Any, run: dict[str, Any]) -> str:
     tasks = api.get(f"/dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances").json()
     states = {task["task_id"]: task["state"] for task in tasks["task_instances"]}
     moving = [name for state in MOVING for name in states if states[name] == state]
-    return moving[0] if moving else "starting"
+    return moving[0] if moving else "between two tasks"
 
 
 def _records(api: Any, run: dict[str, Any], store: Store) -> str:

@@ -10,10 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from ml.artifact import Window
+from ml.pipelines import load_pipeline
+from tests.demo.clicks import render
 from tests.demo.stack import Services
 from tests.demo.story import PIPELINE, Night
 
 EXPERIMENT_RUNS = 50
+WIDTH = 118
+COLUMNS = ("night", "the log", "rejected", "verdict", "candidate", "production", "best known", "served")
 
 
 def read_runs(mlflow_uri: str) -> dict[str, Any]:
@@ -30,22 +34,16 @@ def read_runs(mlflow_uri: str) -> dict[str, Any]:
 
 def print_table(nights: list[Night], runs: dict[str, Any]) -> None:
     """The story as it happened."""
-    table = Table(title="Five nights", show_lines=True)
-    for name in (
-        "night",
-        "the log",
-        "rejected",
-        "verdict",
-        "AUC candidate",
-        "production",
-        "best known",
-        "served",
-    ):
-        table.add_column(name)
-    table.add_column("why", max_width=60)
+    table = Table(title="AUC on each night's held-out rows", show_edge=False)
+    for name in COLUMNS:
+        table.add_column(name, no_wrap=True)
     for night in nights:
         table.add_row(*row_of(night, runs[night.day.date.isoformat()]))
-    Console(width=180).print(table)
+    console = Console(width=WIDTH, highlight=False)
+    console.print(table)
+    for night in nights:
+        day = night.day.date.isoformat()
+        console.print(f"\n{day}: {runs[day].data.tags['reasons']}")
 
 
 def row_of(night: Night, run: Any) -> list[str]:
@@ -61,7 +59,6 @@ def row_of(night: Night, run: Any) -> list[str]:
         number(metrics.get("production.auc")),
         number(best_auc(night)) if candidate is not None else "",
         tags.get("serving.version", ""),
-        tags["reasons"],
     ]
 
 
@@ -98,15 +95,10 @@ def print_prediction(night: Night, services: Services) -> None:
 
 
 def example_of(night: Night) -> dict[str, Any]:
-    """The features of the day's first event, as the serving signature takes them."""
-    from ml.features import request_columns
-    from ml.pipelines import load_pipeline
-    from tests.demo.clicks import render
-
-    block = next(iter(night.day.blocks()))
-    event = json.loads(render(night.day, block)[0])
-    names = request_columns(load_pipeline(PIPELINE))
-    return {name: event[name] for name in names if name in event}
+    """The features of the day's first event that has them all, as the serving signature takes them."""
+    names = load_pipeline(PIPELINE).features.names
+    events = map(json.loads, render(night.day, next(iter(night.day.blocks()))))
+    return next({name: event[name] for name in names} for event in events if event.keys() >= set(names))
 
 
 def comparison_url(mlflow_uri: str, runs: dict[str, Any]) -> str:

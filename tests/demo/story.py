@@ -34,10 +34,10 @@ def five_nights(first: date, records: int = RECORDS) -> list[Night]:
     damage = Corruption(negative_quantity=0.004, missing_item=0.003, not_json=0.01)
     tablets = (0.30, 0.22, 0.48)
     return [
-        Night(Day(days[0], records, 1), "a normal day, no production yet", ("BOOTSTRAP",)),
-        Night(Day(days[1], records, 2), "a normal day, more evidence", ("PASS", "FAIL", "INCONCLUSIVE")),
+        Night(Day(days[0], records, 1), "normal, no production yet", ("BOOTSTRAP",)),
+        Night(Day(days[1], records, 2), "normal, more evidence", ("PASS", "FAIL", "INCONCLUSIVE")),
         Night(Day(days[2], records, 3, corruption=damage), "damaged events", ("PAUSED",)),
-        Night(Day(days[3], records, 4, devices=tablets), "many tablets: a new device mix", ("PAUSED",)),
+        Night(Day(days[3], records, 4, devices=tablets), "a new device mix", ("PAUSED",)),
         Night(Day(days[4], records, 5, behaviour="reversed"), "users click differently", ("PASS",)),
     ]
 
