@@ -9,22 +9,21 @@ from ml.artifact import Window
 from ml.config import Landing, Pipeline
 from ml.connections import KafkaConnection
 from ml.errors import Misconfigured
-from ml.landing.ranges import OFFSETS_FILE, OffsetManifest, OffsetRange
+from ml.landing.ranges import MINUTE_MS, OFFSETS_FILE, OffsetManifest, OffsetRange, settled_ms
 from ml.landing.retention import check_retention
 from ml.landing.topic import Topic
 from ml.store import Draft
 
 log = logging.getLogger(__name__)
 
-MINUTE_MS = 60_000
-
 
 def resolve_offsets(pipeline: Pipeline, window: Window, kafka: KafkaConnection, draft: Draft) -> None:
     """Write the offset ranges that hold a window, so that every try lands the same records.
 
     ``seek: time`` asks the brokers for the first records produced ``slack_minutes`` before the window and
-    ``slack_minutes`` after it has settled. ``seek: scan`` takes all that the topic holds, and finds its end
-    by reading to it, for brokers that know neither the time nor the end.
+    ``slack_minutes`` after it has settled, and takes the partition's end where that answer proves wrong.
+    ``seek: scan`` takes all that the topic holds, and finds its end by reading to it, for brokers that know
+    neither the time nor the end.
 
     Args:
         pipeline: the settings.
@@ -51,7 +50,7 @@ def resolve_offsets(pipeline: Pipeline, window: Window, kafka: KafkaConnection, 
 
 def _by_time(topic: Topic, landing: Landing, window: Window) -> Iterator[OffsetRange]:
     slack = landing.slack_minutes * MINUTE_MS
-    settled = window.end_ms + landing.settle_minutes * MINUTE_MS
+    settled = settled_ms(landing, window)
     partitions = topic.partitions()
     # The watermarks come first: what is produced between these requests belongs to none of the answers.
     watermarks = {partition: topic.watermarks(partition) for partition in partitions}
@@ -59,6 +58,8 @@ def _by_time(topic: Topic, landing: Landing, window: Window) -> Iterator[OffsetR
     ends = topic.offsets_at(partitions, settled + slack)
     for partition, (low, high) in watermarks.items():
         start, end = _within(starts[partition], high), _within(ends[partition], high)
+        if not _has_settled(topic, partition, (end, high), settled):
+            end = high
         yield OffsetRange(partition, start, end, low, high, _first_timestamp(topic, partition, low))
 
 
@@ -72,6 +73,23 @@ def _by_scan(topic: Topic, _: Landing, __: Window) -> Iterator[OffsetRange]:
 def _within(offset: int | None, high: int) -> int:
     """The broker knows no offset for a moment after its last record; then the end is meant."""
     return high if offset is None else min(offset, high)
+
+
+def _has_settled(topic: Topic, partition: int, rest: tuple[int, int], settled: int) -> bool:
+    """Whether what follows a window's end, as the broker answered it, was produced after the settling.
+
+    One record from the future is enough for an answer that is far too early, and so is the marker of a
+    transaction, which bears the time of its commit, if old records were written again.
+    """
+    following = next(topic.read(partition, *rest), None)
+    if following is None or following.timestamps.min() >= settled:
+        return True
+    log.warning(
+        "partition %d of %s holds records of the window behind offset %d, where the broker saw its end by "
+        "time: reading on to the partition's end at %d",
+        partition, topic.name, *rest,
+    )  # fmt: skip
+    return False
 
 
 def _first_timestamp(topic: Topic, partition: int, low: int) -> int | None:

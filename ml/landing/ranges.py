@@ -11,6 +11,12 @@ from ml.artifact import Window
 from ml.config import Landing
 
 OFFSETS_FILE = "offsets.json"
+MINUTE_MS = 60_000
+
+
+def settled_ms(landing: Landing, window: Window) -> int:
+    """The first moment, in milliseconds since the epoch, at which a record comes too late for a window."""
+    return window.end_ms + landing.settle_minutes * MINUTE_MS
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from ml.artifact import Window
 from ml.config import Landing
 from ml.landing.block import Block
 from ml.landing.parsing import Parsed, Parser
+from ml.landing.ranges import settled_ms
 from ml.landing.tally import Tally
 from ml.schema import Schema
 
@@ -26,7 +27,6 @@ REJECTS = pa.schema(
         ("value", pa.binary()),
     ]
 )
-MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,7 @@ class Selection:
     def of(cls, landing: Landing, schema: Schema, window: Window) -> Self:
         """The selection of a window as the settings want it."""
         parser = Parser(schema.columns, landing.event_time)
-        settled_ms = window.end_ms + landing.settle_minutes * MINUTE_MS
-        return cls(parser, landing.event_time, window.start_ms, window.end_ms, settled_ms)
+        return cls(parser, landing.event_time, window.start_ms, window.end_ms, settled_ms(landing, window))
 
     @property
     def schema(self) -> pa.Schema:

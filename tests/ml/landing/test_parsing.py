@@ -181,6 +181,17 @@ def test_a_missing_row_and_a_surplus_one_do_not_cancel_out(
     agree(parser, [pair, b'{"t":3}}', b'{"t":4}'])
 
 
+@pytest.mark.parametrize(
+    "surplus", [b'{"t":1}{"t":2}{"t":3}', b'null null{"t":2}', b'{"t":1}\t{"t":2} {"t":3}']
+)
+@pytest.mark.parametrize("stop", [b'{"t":3}}', b'{"t":3}]', b'{"t":3}\x00}'])
+def test_a_surplus_row_and_an_early_stop_do_not_cancel_out(
+    parser: Parser, surplus: bytes, stop: bytes
+) -> None:
+    agree(parser, [GOOD, surplus, stop, b'{"t":4}'])
+    agree(parser, [GOOD, surplus, stop])
+
+
 def test_reasons_name_the_field(parser: Parser) -> None:
     parsed = parser.parse([b'{"t":1,"count":"1"}', b'{"name":"a"}', b"oops", None, b"[]"])
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from ml.artifact import Window
 from ml.landing.block import Block
 from ml.landing.parsing import Parser
-from ml.landing.selection import MINUTE_MS, Landed, Selection
+from ml.landing.ranges import MINUTE_MS
+from ml.landing.selection import Landed, Selection
 from ml.landing.tally import OTHER_FIELDS, UNKNOWN_FIELDS_NAMED, Tally
 
 WINDOW = Window.parse("2026-03-10T00:00:00+00:00", "2026-03-11T00:00:00+00:00")
