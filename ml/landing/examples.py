@@ -60,7 +60,7 @@ def land_examples(
     selection = Selection.of(pipeline.landing, pipeline.read_schema(), window)
     progress = Progress(manifest.record_count)
     with Topic(kafka, manifest.topic) as topic:
-        topic.partitions()
+        topic.partitions()  # asks once, so that what is out of reach is named now and not after a silence
         tally = _write(_landed(selection, _blocks(topic, manifest)), selection, progress, draft.path)
     shutil.copyfile(offsets / OFFSETS_FILE, draft.path / OFFSETS_FILE)
     draft.facts.update(tally.as_facts())

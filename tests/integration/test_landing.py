@@ -346,9 +346,15 @@ def test_reading_stops_at_the_bound_and_begins_at_the_start(
     log.add_day(window, records=30)
 
     with Topic(kafka, topic) as reader:
-        ranges = [list(reader.read(partition, 3, 7)) for partition in range(PARTITIONS)]
+        blocks = [block for partition in range(PARTITIONS) for block in reader.read(partition, 3, 7)]
 
-    assert [[offset for block in blocks for offset in block.offsets] for blocks in ranges] == [
-        [3, 4, 5, 6]
-    ] * 3
-    assert all(block.partition == partition for partition, blocks in enumerate(ranges) for block in blocks)
+    read = [
+        (block.partition, offset, json.loads(value or b"")["event_id"])
+        for block in blocks
+        for offset, value in zip(block.offsets.tolist(), block.values, strict=True)
+    ]
+    assert read == [
+        (partition, offset, f"e{PARTITIONS * offset + partition}")
+        for partition in range(PARTITIONS)
+        for offset in range(3, 7)
+    ]
