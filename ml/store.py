@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -132,6 +133,13 @@ class Store:
         started = time.monotonic()
         write(draft)
         draft.measurements.setdefault("seconds", round(time.monotonic() - started, 3))
+        draft.measurements.setdefault("peak_mib", _peak_memory())
+        log.info(
+            "%s made in %.1f s, this process took up to %d MiB",
+            identity.kind,
+            draft.measurements["seconds"],
+            draft.measurements["peak_mib"],
+        )
         manifest = _seal(identity, draft)
         sync_tree(partial)
         partial.rename(path)
@@ -145,6 +153,11 @@ class Store:
                 "Pass an artifact as a step returned it."
             )
         return self.root / uri.removeprefix(SCHEME)
+
+
+def _peak_memory() -> int:
+    """The most memory that this process has had resident, in MiB; Linux counts it in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def _seal(identity: Identity, draft: Draft) -> Manifest:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # MLflow's limits for one log-batch request.
 MAX_METRICS, MAX_LABELS = 1000, 100
+
+# Without it MLflow opens the experiment as one of language models, on a page without runs.
+MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 UPLOADED = "uploaded."
 
 Item = TypeVar("Item")
@@ -114,7 +117,7 @@ def _experiment(client: MlflowClient, name: str) -> str:
             f"the MLflow experiment {name!r} was deleted, and MLflow keeps its name. Restore it in the UI, "
             "or remove it for good with `mlflow gc`."
         )
-    return str(found.experiment_id if found else client.create_experiment(name))
+    return str(found.experiment_id if found else client.create_experiment(name, tags=MODEL_TRAINING))
 
 
 def _find(client: MlflowClient, experiment_id: str, run_key: str) -> Run | None:

@@ -79,7 +79,7 @@ def validate_examples(examples: Artifact, statistics: Artifact) -> Artifact:
     anomalies = day.produce(
         "anomalies",
         {"examples": examples, "statistics": statistics},
-        day.settings("validation"),
+        {**day.settings("validation"), "label": day.pipeline.label},
         lambda draft: validation.validate_examples(
             day.pipeline, day.store.open(statistics), day.store.open(examples), draft
         ),

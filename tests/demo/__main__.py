@@ -49,10 +49,11 @@ def run(home: Path) -> int:
     clean(home)
     started = time.monotonic()
     first = last_complete_days()
-    write_atomically(home / MARKER, json.dumps({"first": first.isoformat()}).encode())
+    ports = Ports.choose({})
+    write_atomically(home / MARKER, json.dumps({"first": first.isoformat(), "ports": vars(ports)}).encode())
     nights = five_nights(first)
     step("Starting broker, MLflow, model server (a stand-in for TF Serving) and Airflow", started)
-    with running_stack(home, Ports.from_environment(), OVERRIDES) as (services, airflow):
+    with running_stack(home, ports, OVERRIDES) as (services, airflow):
         step(f"Producing {len(nights)} days of click logs", started)
         fill(services, nights)
         step("Five nights, run by Airflow's scheduler through `airflow backfill`", started)
@@ -83,8 +84,9 @@ def up(home: Path) -> int:
         sys.exit(
             f"{home / MARKER} is missing, so there is no state of a demo in {home}. Run `make demo` first."
         )
-    first = date.fromisoformat(json.loads((home / MARKER).read_text())["first"])
-    with running_stack(home, Ports.from_environment(), OVERRIDES) as (services, airflow):
+    made = json.loads((home / MARKER).read_text())
+    first, ports = date.fromisoformat(made["first"]), Ports.choose(made["ports"])
+    with running_stack(home, ports, OVERRIDES) as (services, airflow):
         print("Filling the broker again: it keeps everything in memory.")
         fill(services, five_nights(first))
         runs = report.read_runs(services.mlflow)

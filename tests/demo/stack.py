@@ -14,7 +14,7 @@ from tests.demo.airflow_server import Airflow, running_airflow
 from tests.demo.broker import running_broker
 from tests.demo.mlflow_server import running_mlflow
 from tests.demo.model_server.process import ModelServerProcess, running_model_server
-from tests.demo.process import listens
+from tests.demo.process import free_port, listens
 
 
 @dataclass(frozen=True)
@@ -64,19 +64,27 @@ class Services:
 
 @dataclass(frozen=True)
 class Ports:
-    """Which ports to take; None for a free one."""
+    """Where the pages are served."""
 
-    airflow: int | None = None
-    mlflow: int | None = None
+    airflow: int
+    mlflow: int
 
     @classmethod
-    def from_environment(cls) -> Ports:
-        """``AIRFLOW_PORT`` and ``MLFLOW_PORT``.
+    def choose(cls, last: Mapping[str, int]) -> Ports:
+        """Those that ``AIRFLOW_PORT`` and ``MLFLOW_PORT`` ask for, else the last ones, else free ones.
+
+        Args:
+            last: the ports of the demo that made the state, because its links lead there.
 
         Raises:
-            SystemExit: if one of them is taken.
+            SystemExit: if a port that a variable asks for is taken.
         """
-        return cls(wanted_port("AIRFLOW_PORT"), wanted_port("MLFLOW_PORT"))
+        chosen = {
+            name: wanted_port(f"{name.upper()}_PORT") or last.get(name) for name in ("airflow", "mlflow")
+        }
+        return cls(
+            **{name: port if port and not listens(port) else free_port() for name, port in chosen.items()}
+        )
 
 
 def wanted_port(variable: str) -> int | None:
@@ -95,7 +103,7 @@ def wanted_port(variable: str) -> int | None:
 
 
 @contextmanager
-def running_services(home: Path, ports: Ports) -> Iterator[Services]:
+def running_services(home: Path, mlflow_port: int | None = None) -> Iterator[Services]:
     """Run broker, MLflow and model server while the block runs; state and logs stay below ``home``."""
     models = (home / "serving").absolute()
     models.mkdir(parents=True, exist_ok=True)
@@ -105,7 +113,7 @@ def running_services(home: Path, ports: Ports) -> Iterator[Services]:
     logs = home / "logs"
     with (
         running_broker(logs) as broker,
-        running_mlflow(home / "mlflow", ports.mlflow) as mlflow,
+        running_mlflow(home / "mlflow", mlflow_port) as mlflow,
         running_model_server(config, log=logs / "model-server.log") as serving,
     ):
         yield Services(broker.bootstrap, mlflow, serving, models)
@@ -122,7 +130,7 @@ def running_stack(
         ports: of the pages.
         overrides: ``RETRAIN_…`` settings of the pipelines.
     """
-    with running_services(home, ports) as services:
+    with running_services(home, ports.mlflow) as services:
         environment = {
             "RETRAIN_HOME": str(home.absolute()),
             **services.airflow_connections(),
