@@ -40,7 +40,7 @@ class Landing(Section):
         seek: ``time`` asks the broker for the offsets of a timestamp; ``scan`` reads the topic from
             its beginning, for brokers whose time index cannot be trusted.
         slack_minutes: how far the time that a record was produced may lie from its event time. The
-            scanned range is the window widened by it on both sides.
+            scanned range is the window, and the wait for late events, widened by it on both sides.
         max_reject_fraction: a larger share of unreadable records stops the run.
         connection: the Airflow Connection of type Kafka.
     """

@@ -81,7 +81,11 @@ def validate_examples(examples: Artifact, statistics: Artifact) -> Artifact:
         {"examples": examples, "statistics": statistics},
         {**day.settings("validation"), "label": day.pipeline.label},
         lambda draft: validation.validate_examples(
-            day.pipeline, day.store.open(statistics), day.store.open(examples), draft
+            day.pipeline,
+            day.store.open(statistics),
+            day.store.open(examples),
+            day.store.manifest(examples).facts["unknown_fields"],
+            draft,
         ),
     )
     validation.check_examples(day.store.read_json(anomalies), anomalies)

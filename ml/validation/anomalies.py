@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -54,7 +54,9 @@ class Finding(TypedDict):
     examples: list[Example]
 
 
-def validate_examples(pipeline: Pipeline, statistics: Path, examples: Path, draft: Draft) -> None:
+def validate_examples(
+    pipeline: Pipeline, statistics: Path, examples: Path, unknown_fields: Mapping[str, int], draft: Draft
+) -> None:
     """Write ``anomalies.json`` in words, and TFDV's own findings as text protos beside it.
 
     The day is held against the schema twice: as it is, in the environment TRAINING, and without what the
@@ -64,6 +66,8 @@ def validate_examples(pipeline: Pipeline, statistics: Path, examples: Path, draf
         pipeline: the settings; the severities.
         statistics: the day's statistics.
         examples: the landed day, which offending records are looked up in.
+        unknown_fields: fields of the records that the schema does not have, and how many records have
+            them. Landing counts them and lands only what the schema knows.
         draft: the artifact to fill.
 
     Raises:
@@ -74,6 +78,7 @@ def validate_examples(pipeline: Pipeline, statistics: Path, examples: Path, draf
     found = _broken_in(pipeline, schema, described, draft.path)
     day = _Day(pipeline, schema, examples, int(described.datasets[0].num_examples))
     findings = [day.finding(anomaly, environments) for anomaly, environments in found.items()]
+    findings += [day.new_column(field, count) for field, count in unknown_fields.items()]
     findings.sort(key=lambda finding: (finding["severity"], finding["feature"], finding["type"]))
     stop = any(finding["severity"] == "stop" for finding in findings)
     draft.write_json({"stop": stop, "rows": day.rows, "findings": findings})
@@ -123,6 +128,19 @@ class _Day:
             description=description,
             count=count,
             examples=examples,
+        )
+
+    def new_column(self, field: str, count: int) -> Finding:
+        words = f"{count:,} of {self.rows:,} examples have this field, which the schema does not know"
+        anomaly = Anomaly(field, "SCHEMA_NEW_COLUMN", words)
+        return Finding(
+            feature=field,
+            type=anomaly.type,
+            severity=self._severity(anomaly),
+            environments=[TRAINING, SERVING],
+            description=words,
+            count=count,
+            examples=[],
         )
 
     def _look_up(self, anomaly: Anomaly) -> tuple[int | None, str, list[Example]]:

@@ -25,11 +25,13 @@ Validate = Callable[..., dict[str, Any]]
 def validate(tmp_path: Path, pipeline: Pipeline, draft: Callable[..., Draft]) -> Validate:
     """Lands a table, holds it against the schema and reads the anomalies."""
 
-    def run(table: pa.Table, settings: Pipeline = pipeline) -> dict[str, Any]:
+    def run(
+        table: pa.Table, settings: Pipeline = pipeline, unknown_fields: dict[str, int] | None = None
+    ) -> dict[str, Any]:
         examples = land(tmp_path / "examples", table, parts=2)
         statistics, anomalies = draft("statistics"), draft("anomalies")
         compute_statistics(settings, examples, statistics)
-        validate_examples(settings, statistics.path, examples, anomalies)
+        validate_examples(settings, statistics.path, examples, unknown_fields or {}, anomalies)
         content: dict[str, Any] = json.loads((anomalies.path / "anomalies.json").read_text())
         return {**content, "facts": anomalies.facts, "path": anomalies.path}
 
@@ -57,6 +59,19 @@ def test_a_day_that_keeps_to_the_schema_has_no_findings(validate: Validate) -> N
     assert (anomalies["stop"], anomalies["findings"]) == (False, [])
     assert anomalies["facts"] == {"stop": False, "findings": 0}
     check_examples(anomalies, EVIDENCE)
+
+
+def test_a_field_that_the_schema_does_not_know_is_a_warning_with_its_count(validate: Validate) -> None:
+    anomalies = validate(clicks(500), unknown_fields={"coupon": 12})
+
+    [finding] = anomalies["findings"]
+    assert (finding["feature"], finding["type"], finding["severity"]) == (
+        "coupon",
+        "SCHEMA_NEW_COLUMN",
+        "warn",
+    )
+    assert finding["description"] == "12 of 500 examples have this field, which the schema does not know"
+    assert anomalies["stop"] is False
 
 
 def test_a_number_out_of_range_is_named_with_counts_and_offsets(validate: Validate) -> None:
