@@ -62,8 +62,11 @@ def evaluate_candidate(
     scored = score_holdout(Holdout(pipeline, examples, holdout), scorers)
     scoring, started = time.monotonic() - started, time.monotonic()
     write_evaluation(scored, holdout, pipeline.gate.confidence, draft)
-    draft.measurements["scoring_seconds"] = scoring
-    draft.measurements["measuring_seconds"] = time.monotonic() - started
+    draft.measurements.update(
+        scoring_seconds=round(scoring, 3),
+        measuring_seconds=round(time.monotonic() - started, 3),
+        rows_per_second=round(len(scored.labels) / scoring),
+    )
 
 
 def write_evaluation(scored: Scored, holdout: Window, confidence: float, draft: Draft) -> None:
