@@ -21,7 +21,7 @@ REFRESH = Param(
     "", type="string", description="A reason to judge against what serves now, not what served then"
 )
 
-for pipeline in map(steps.load_pipeline, steps.pipeline_names()):
+for pipeline in steps.load_valid_pipelines():
     kafka = {"kafka": pipeline.landing.connection}
     serving = {"serving": pipeline.serving.connection}
     with DAG(

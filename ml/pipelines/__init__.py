@@ -8,6 +8,7 @@ pipeline, ``RETRAIN_CLICKS__TRAINING__WORKERS=2`` for one. Values are read as YA
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ from pydantic_core import ErrorDetails
 from ml.config import Pipeline
 from ml.errors import Misconfigured
 
+log = logging.getLogger(__name__)
+
 PREFIX = "RETRAIN_"
 SEPARATOR = "__"
 
@@ -27,6 +30,17 @@ SEPARATOR = "__"
 def pipeline_names() -> list[str]:
     """The names of all pipeline folders, sorted."""
     return sorted(folder.name for folder in _folders())
+
+
+def load_valid_pipelines() -> list[Pipeline]:
+    """Every pipeline that can be read, so that a broken folder takes no other pipeline's night away."""
+    pipelines = []
+    for name in pipeline_names():
+        try:
+            pipelines.append(load_pipeline(name))
+        except Misconfigured as error:
+            log.error("the pipeline %s is left out: %s", name, error)
+    return pipelines
 
 
 def load_pipeline(name: str) -> Pipeline:

@@ -4,7 +4,7 @@ A step names what it makes and from what, and lets its domain write it. Each dom
 step that needs it: landing and the gate wait for no TensorFlow.
 """
 
-from ml.pipelines import load_pipeline, pipeline_names
+from ml.pipelines import load_pipeline, load_valid_pipelines, pipeline_names
 from ml.steps.data import (
     check_pipeline,
     compute_statistics,
@@ -28,6 +28,7 @@ __all__ = [
     "infer_schema",
     "land_examples",
     "load_pipeline",
+    "load_valid_pipelines",
     "log_to_mlflow",
     "measure_drift",
     "pipeline_names",

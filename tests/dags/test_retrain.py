@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -109,12 +110,23 @@ def test_everything_is_owned_and_documented(bag, tasks) -> None:
     assert "retraining" in bag["dags"]["retrain_clicks"]["tags"]
 
 
-def test_a_second_folder_gives_a_second_dag(run_python, tmp_path: Path) -> None:
-    source = Path("ml/pipelines/clicks")
-    folder = tmp_path / "views"
-    folder.mkdir()
-    for path in source.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
+@pytest.fixture
+def views(tmp_path: Path) -> Path:
+    """A second pipeline folder, a copy of the first."""
+    return Path(shutil.copytree("ml/pipelines/clicks", tmp_path / "views"))
 
-    bag = json.loads(run_python(DESCRIBE, RETRAIN_PIPELINES=str(tmp_path)).splitlines()[-1])
+
+def test_a_second_folder_gives_a_second_dag(run_python, views: Path) -> None:
+    bag = json.loads(run_python(DESCRIBE, RETRAIN_PIPELINES=str(views.parent)).splitlines()[-1])
+
     assert sorted(bag["dags"]) == ["retrain_clicks", "retrain_views"]
+
+
+def test_a_broken_folder_is_an_import_error_and_takes_no_other_dag_away(run_python, views: Path) -> None:
+    (views / "pipeline.yaml").write_text("owner: nobody")
+
+    bag = json.loads(run_python(DESCRIBE, RETRAIN_PIPELINES=str(views.parent)).splitlines()[-1])
+    assert list(bag["dags"]) == ["retrain_clicks"]
+    [(file, message)] = bag["errors"].items()
+    assert file.endswith("check_pipelines.py")
+    assert "gate: expected a value, found none" in message

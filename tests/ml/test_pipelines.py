@@ -53,7 +53,7 @@ def test_an_unknown_pipeline_lists_those_that_there_are() -> None:
             "min_gian: 0.002",
             ["gate.min_gian", "no such key", "gate.min_gain", "found none"],
         ),
-        ("epochs: 1", "epochs: many", ["training.epochs", "integer", "'many'"]),
+        ("settle_minutes: 120", "settle_minutes: soon", ["landing.settle_minutes", "integer", "'soon'"]),
         (
             "holdout_fraction: 0.2",
             "holdout_fraction: 1.5",
