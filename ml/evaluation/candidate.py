@@ -53,7 +53,7 @@ def evaluate_candidate(
 
     Raises:
         DataRejected: if a label is neither 0 nor 1.
-        Misconfigured: if the examples lack a feature, or two slices have the same name.
+        Misconfigured: if the examples lack a column, or two slices have the same name.
     """
     scorers = {"candidate": _scorer(pipeline, models.candidate)}
     if models.production:

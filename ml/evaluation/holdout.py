@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ml.artifact import Window
 from ml.config import Pipeline
-from ml.errors import DataRejected
+from ml.errors import DataRejected, Misconfigured
 from ml.evaluation.ranking import Labels
 from ml.evaluation.report import Scored
 from ml.evaluation.slices import partition, slice_columns
@@ -64,9 +64,14 @@ class Holdout:
         return (event_time >= self.window.start_ms) & (event_time < self.window.end_ms)
 
     def _columns(self) -> list[str]:
-        return sorted(
-            {self.pipeline.label, *self.pipeline.features.names, *slice_columns(self.pipeline.slices)}
-        )
+        pipeline, landed = self.pipeline, self._dataset().schema.names
+        needed = {pipeline.label, *pipeline.features.names, *slice_columns(pipeline.slices)}
+        if missing := sorted(needed.difference(landed)):
+            raise Misconfigured(
+                f"the examples have no column {', '.join(missing)}; they have {', '.join(landed)}. They were "
+                "landed with another schema: land the day again."
+            )
+        return sorted(needed)
 
 
 def score_holdout(holdout: Holdout, scorers: Mapping[str, Scorer]) -> Scored:
@@ -78,6 +83,7 @@ def score_holdout(holdout: Holdout, scorers: Mapping[str, Scorer]) -> Scored:
 
     Raises:
         DataRejected: if a label is neither 0 nor 1.
+        Misconfigured: if the examples lack a column.
     """
     label, slices = holdout.pipeline.label, holdout.pipeline.slices
     labels = [np.zeros(0, bool)]

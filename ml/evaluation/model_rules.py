@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ml.config import Gate
 from ml.evaluation.estimate import probability_above
 from ml.evaluation.layout import Evaluation, Gain, Section
@@ -32,12 +34,13 @@ def remarks(gate: Gate, evaluation: Evaluation) -> list[str]:
     small = [
         f"slice {name} does not vote: {section['rows']:,} rows, and {gate.min_slice_examples:,} are needed"
         for name, section in sorted(evaluation["slices"].items())
-        if section["rows"] < gate.min_slice_examples
+        if not _votes(gate, section)
     ]
+    compared = _compared_slices(gate, evaluation)
     doubtful = [
         f"slice {name} may have lost more than the {gate.slice_margin:.2%} allowed: {_spread(gain)}"
-        for name, gain in sorted(_slice_gains(gate, evaluation).items())
-        if gain is not None and gain["relative"] < -gate.slice_margin
+        for name, gain in sorted(compared.items())
+        if gain["relative"] < -gate.slice_margin and name not in _lost(gate, compared)
     ]
     return small + doubtful
 
@@ -52,9 +55,9 @@ def _rows(gate: Gate, evaluation: Evaluation) -> Rule:
 
 
 def _unmeasured(overall: Section) -> Rule:
-    one_sided = min(overall["positives"], overall["rows"] - overall["positives"]) < LEAST_OF_A_CLASS
+    one_label = min(overall["positives"], overall["rows"] - overall["positives"]) < LEAST_OF_A_CLASS
     reason = f"the candidate could not be measured: {overall['reason']}"
-    return Rule("evaluation", False, None, "metrics", "INCONCLUSIVE" if one_sided else "FAIL", reason)
+    return Rule("evaluation", False, None, "metrics", "INCONCLUSIVE" if one_label else "FAIL", reason)
 
 
 def _floors(gate: Gate, overall: Section) -> list[Rule]:
@@ -124,16 +127,21 @@ def _doubt(gate: Gate, rows: int, gain: Gain, reached: bool) -> str:
 
 
 def _slices(gate: Gate, evaluation: Evaluation) -> list[Rule]:
-    gains = _slice_gains(gate, evaluation)
-    compared = {name: gain for name, gain in gains.items() if gain is not None}
-    worse = {name: _p_value_worse(gain, gate.slice_margin) for name, gain in compared.items()}
-    lost = rejected_by_holm(worse, 1 - gate.confidence)
+    compared = _compared_slices(gate, evaluation)
+    lost = _lost(gate, compared)
     return [
         _slice(gate, name, compared[name], name in lost)
         if name in compared
-        else _uncompared_slice(gate, name, evaluation["slices"][name])
-        for name in sorted(gains)
+        else _uncompared_slice(gate, name, section)
+        for name, section in sorted(evaluation["slices"].items())
+        if _votes(gate, section)
     ]
+
+
+def _lost(gate: Gate, compared: Mapping[str, Gain]) -> set[str]:
+    """Slices that are significantly worse than the margin allows, corrected for how many vote."""
+    worse = {name: _p_value_worse(gain, gate.slice_margin) for name, gain in compared.items()}
+    return rejected_by_holm(worse, 1 - gate.confidence)
 
 
 def _slice(gate: Gate, name: str, gain: Gain, lost: bool) -> Rule:
@@ -149,13 +157,18 @@ def _uncompared_slice(gate: Gate, name: str, section: Section) -> Rule:
     return Rule(f"slice.{name}.gain.{gate.metric}", False, None, "a comparison", "INCONCLUSIVE", reason)
 
 
-def _slice_gains(gate: Gate, evaluation: Evaluation) -> dict[str, Gain | None]:
-    """Those with enough rows to vote; None for one that could not be compared all the same."""
-    return {
+def _compared_slices(gate: Gate, evaluation: Evaluation) -> dict[str, Gain]:
+    """The gains of those that vote and could be compared."""
+    gains = {
         name: _gain_of(gate, section)
         for name, section in evaluation["slices"].items()
-        if section["rows"] >= gate.min_slice_examples
+        if _votes(gate, section)
     }
+    return {name: gain for name, gain in gains.items() if gain is not None}
+
+
+def _votes(gate: Gate, section: Section) -> bool:
+    return section["rows"] >= gate.min_slice_examples
 
 
 def _gain_of(gate: Gate, section: Section) -> Gain | None:

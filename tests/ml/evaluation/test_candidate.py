@@ -11,7 +11,7 @@ import pytest
 
 from ml.artifact import Window
 from ml.config import Pipeline
-from ml.errors import DataRejected
+from ml.errors import DataRejected, Misconfigured
 from ml.evaluation import Models, candidate, evaluate_candidate
 from ml.evaluation.candidate import write_evaluation
 from ml.evaluation.holdout import Holdout, score_holdout
@@ -135,6 +135,15 @@ def test_a_label_that_is_neither_0_nor_1_is_named(
 
     with pytest.raises(DataRejected, match="'clicked' was expected to be 0 or 1"):
         score_holdout(Holdout(pipeline, examples, holdout), {"candidate": constant})
+
+
+def test_a_column_that_was_not_landed_is_named(
+    tmp_path: Path, pipeline: Pipeline, holdout: Window, day: pa.Table
+) -> None:
+    pq.write_table(day.drop(["device"]), tmp_path / "part-00000.parquet")
+
+    with pytest.raises(Misconfigured, match="the examples have no column device"):
+        score_holdout(Holdout(pipeline, tmp_path, holdout), {"candidate": constant})
 
 
 def test_scores_are_kept_with_the_slices_that_their_rows_are_in(

@@ -272,6 +272,12 @@ def test_what_did_not_decide_is_told_all_the_same(pipeline: Pipeline) -> None:
     ]
 
 
+def test_a_slice_that_surely_lost_is_not_called_doubtful_too(pipeline: Pipeline) -> None:
+    assert (
+        judge(pipeline, shown(section(gain=CLEAR_GAIN), tv=section(900, gain_of(-0.05, 0.01)))).findings == []
+    )
+
+
 def test_an_inconclusive_night_says_what_it_could_have_seen(pipeline: Pipeline) -> None:
     [reason] = judge(pipeline, shown(section(gain=gain_of(0.005, 0.004)))).reasons
 
