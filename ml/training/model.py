@@ -24,26 +24,30 @@ class WideAndDeep(tf_keras.Model):  # type: ignore[misc]
 
     Weights start the same for the same seed. Wide weights and embeddings start at 0, so that a value
     which was never seen in training says nothing at serving.
+
+    Args:
+        spec: the fitted features.
+        training: the settings.
+        prior: the logit that an untrained model gives for a row of means.
     """
 
-    def __init__(self, spec: FeatureSpec, training: Training) -> None:
+    def __init__(self, spec: FeatureSpec, training: Training, prior: float = 0.0) -> None:
         super().__init__(name="wide_and_deep")
         self.wide = self.add_weight(name="wide", shape=[sum(spec.wide_sizes)], initializer="zeros")
-        self.bias = self.add_weight(name="bias", shape=[], initializer="zeros")
         self.embedding = GroupedEmbedding(spec.embedded)
         width = self.embedding.width + 2 * len(spec.standardised)
-        self.perceptron = Perceptron(width, training)
+        self.perceptron = Perceptron(width, training, prior)
 
     def call(self, encoded: Encoded, dropout_seed: tf.Tensor | None = None) -> tf.Tensor:
         """Logits (float32 [n]) of encoded rows; with a seed (int32 [2]), units are dropped."""
-        remembered = tf.reduce_sum(tf.gather(self.wide, encoded.wide), axis=1) + self.bias
+        remembered = tf.reduce_sum(tf.gather(self.wide, encoded.wide), axis=1)
         seen = tf.concat([self.embedding(encoded.deep), encoded.numbers], axis=1)
         return remembered + self.perceptron(seen, dropout_seed)
 
     @property
     def wide_variables(self) -> list[tf.Variable]:
         """What FTRL trains."""
-        return [self.wide, self.bias]
+        return [self.wide]
 
     @property
     def deep_variables(self) -> list[tf.Variable]:
@@ -96,16 +100,18 @@ class Perceptron(tf_keras.layers.Layer):  # type: ignore[misc]
     interrupted goes on from its checkpoint as if nothing had happened.
     """
 
-    def __init__(self, width: int, training: Training) -> None:
+    def __init__(self, width: int, training: Training, prior: float) -> None:
         super().__init__(name="perceptron")
         self._dropout = training.dropout
         self._layers: list[tf_keras.layers.Dense] = []
         sizes = [*training.hidden_units, 1]
         for place, units in enumerate(sizes):
+            is_last = place == len(sizes) - 1
             layer = tf_keras.layers.Dense(
                 units,
-                activation="relu" if place < len(sizes) - 1 else None,
+                activation=None if is_last else "relu",
                 kernel_initializer=tf_keras.initializers.GlorotUniform(seed=training.seed + place),
+                bias_initializer=tf_keras.initializers.Constant(prior if is_last else 0.0),
                 name=f"dense_{place}",
             )
             layer.build([None, width])

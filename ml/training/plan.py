@@ -94,6 +94,12 @@ class Plan(BaseModel):
         return sum(group.rows for group in self.row_groups)
 
     @property
+    def log_odds(self) -> float:
+        """Logarithm of positives to negatives."""
+        positives = sum(group.positives for group in self.row_groups)
+        return math.log(positives / (self.examples - positives))
+
+    @property
     def worker_batch_size(self) -> int:
         """Examples a step for one worker."""
         return self.training.batch_size // self.training.workers

@@ -39,13 +39,8 @@ class Trainer:
         self._strategy = strategy
         self._transform = Transform(plan.feature_spec)
         with strategy.scope():
-            self.model = WideAndDeep(plan.feature_spec, plan.training)
-            self._wide_optimizer = tf_keras.optimizers.legacy.Ftrl(
-                plan.training.wide_learning_rate,
-                l1_regularization_strength=plan.training.l1,
-                l2_regularization_strength=plan.training.l2,
-            )
-            self._deep_optimizer = tf_keras.optimizers.legacy.Adam(plan.training.learning_rate)
+            self.model = WideAndDeep(plan.feature_spec, plan.training, prior=plan.log_odds)
+            self._wide_optimizer, self._deep_optimizer = _optimizers(plan)
         self.history = History(plan.steps_per_epoch, stretch=math.ceil(plan.steps / CURVE_POINTS))
         self._checkpoints = self._restore()
         self._learn = tf.function(self._learn_batches, self._signature(), autograph=False)
@@ -143,6 +138,21 @@ class Trainer:
     def _save(self) -> None:
         if self._rank == 0:
             self._checkpoints.save(checkpoint_number=self.history.step)
+
+
+def _optimizers(plan: Plan) -> tuple[tf_keras.optimizers.legacy.Optimizer, ...]:
+    """FTRL and Adam, Adam's rate falling to nothing so that the last steps average the noise out.
+
+    The legacy ones, because they update only the rows of a table that a batch has touched.
+    """
+    training = plan.training
+    wide = tf_keras.optimizers.legacy.Ftrl(
+        training.wide_learning_rate,
+        l1_regularization_strength=training.l1,
+        l2_regularization_strength=training.l2,
+    )
+    falling = tf_keras.optimizers.schedules.PolynomialDecay(training.learning_rate, plan.steps, 0.0)
+    return wide, tf_keras.optimizers.legacy.Adam(falling)
 
 
 def _sum_of_ones() -> tf.Tensor:

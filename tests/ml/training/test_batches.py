@@ -76,9 +76,7 @@ def test_a_small_pool_loses_and_repeats_nothing(
 def test_a_worker_without_rows_takes_its_steps_all_the_same(plan: Plan, transform: Transform) -> None:
     training = plan.training.model_copy(update={"workers": 64})
     group = plan.row_groups[0].model_copy(update={"rows": 10})
-    few = plan.model_copy(
-        update={"training": training, "row_groups": (group,), "before_ms": 0}
-    )
+    few = plan.model_copy(update={"training": training, "row_groups": (group,), "before_ms": 0})
 
     assert sum(len(batch.labels) for batch in epoch_of_batches(few, transform, 0, 63)) == 1
 

@@ -95,7 +95,7 @@ def test_a_model_of_other_features_says_which_it_misses(pipeline: Pipeline, save
 
 def test_weights_that_differ_have_another_digest(network: WideAndDeep) -> None:
     before = network.digest()
-    network.bias.assign_add(1e-6)
+    network.wide.assign_add(tf.fill(network.wide.shape, 1e-6))
 
     assert network.digest() != before
 
