@@ -88,7 +88,7 @@ def test_the_spread_of_a_relative_gain_is_that_of_a_paired_bootstrap(
 ) -> None:
     labels = generator.random(2000) < 0.2
     shared = labels + generator.normal(size=2000)
-    models = [1 / (1 + np.exp(1.5 - shared - 0.4 * generator.normal(size=2000))) for _ in range(2)]
+    models = [1 / (1 + np.exp(1.5 - shared - noise * generator.normal(size=2000))) for noise in (0.3, 4.0)]
     draws = generator.integers(0, 2000, (400, 2000))
     resampled = [gain_of(name, labels[rows], *(m[rows] for m in models))["relative"] for rows in draws]
 
