@@ -6,6 +6,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,9 @@ from ml.evaluation.ranking import Indices, Scores
 from ml.evaluation.report import Scored, measure
 from ml.evaluation.slices import Partition
 from ml.store import Draft
+
+if TYPE_CHECKING:
+    from ml.features.scoring import Scorer as SavedScorer
 
 MAX_SCORES = 200_000
 
@@ -55,11 +59,15 @@ def evaluate_candidate(
         DataRejected: if a label is neither 0 nor 1.
         Misconfigured: if the examples lack a column, or two slices have the same name.
     """
-    scorers = {"candidate": _scorer(pipeline, models.candidate)}
+    from ml.features.scoring import load_scorer
+
+    loaded = {"candidate": load_scorer(models.candidate / "saved_model")}
     if models.production:
-        scorers["production"] = _scorer(pipeline, models.production)
+        loaded["production"] = load_scorer(models.production / "saved_model")
+    features = frozenset(name for scorer in loaded.values() for name in scorer.types)
+    scorers = {role: _on_batches(scorer) for role, scorer in loaded.items()}
     started = time.monotonic()
-    scored = score_holdout(Holdout(pipeline, examples, holdout), scorers)
+    scored = score_holdout(Holdout(pipeline, examples, holdout, features), scorers)
     scoring, started = time.monotonic() - started, time.monotonic()
     write_evaluation(scored, holdout, pipeline.gate.confidence, draft)
     draft.measurements.update(
@@ -86,12 +94,10 @@ def write_evaluation(scored: Scored, holdout: Window, confidence: float, draft: 
     )
 
 
-def _scorer(pipeline: Pipeline, model: Path) -> Scorer:
-    from ml.features.requests import to_tensors
-    from ml.features.scoring import load_scorer
+def _on_batches(scorer: SavedScorer) -> Scorer:
+    from ml.features.requests import as_tensors
 
-    score = load_scorer(model / "saved_model")
-    return lambda batch: score(to_tensors(pipeline, batch))
+    return lambda batch: scorer(as_tensors(scorer.types, batch))
 
 
 def _scores_table(scored: Scored) -> pa.Table:

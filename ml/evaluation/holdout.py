@@ -35,11 +35,13 @@ class Holdout:
     Attributes:
         examples: directory of the day's Parquet parts.
         window: rows with their event time in it are held out.
+        features: what the models read; production may read other features than the pipeline names by now.
     """
 
     pipeline: Pipeline
     examples: Path
     window: Window
+    features: frozenset[str]
 
     def count(self) -> int:
         """How many rows are held out."""
@@ -65,11 +67,12 @@ class Holdout:
 
     def _columns(self) -> list[str]:
         pipeline, landed = self.pipeline, self._dataset().schema.names
-        needed = {pipeline.label, *pipeline.features.names, *slice_columns(pipeline.slices)}
+        needed = {pipeline.label, *self.features, *slice_columns(pipeline.slices)}
         if missing := sorted(needed.difference(landed)):
             raise Misconfigured(
                 f"the examples have no column {', '.join(missing)}; they have {', '.join(landed)}. They were "
-                "landed with another schema: land the day again."
+                "landed with another schema. Land the day again; a field that production still reads has to "
+                "stay in schema.pbtxt until a model without it is in production."
             )
         return sorted(needed)
 

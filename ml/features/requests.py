@@ -39,11 +39,16 @@ def to_tensors(pipeline: Pipeline, batch: Rows) -> dict[str, np.ndarray[Any, Any
     Raises:
         Misconfigured: if the batch lacks a feature.
     """
+    return as_tensors(request_columns(pipeline), batch)
+
+
+def as_tensors(types: Mapping[str, str], batch: Rows) -> dict[str, np.ndarray[Any, Any]]:
+    """The same for any model: its inputs' names and types say what it takes."""
     return {
         name: as_numbers(column_of(batch, name))
         if dtype == "float32"
         else as_categories(column_of(batch, name))
-        for name, dtype in request_columns(pipeline).items()
+        for name, dtype in types.items()
     }
 
 

@@ -20,14 +20,16 @@ class Scorer:
     """A loaded ``serving_default`` signature.
 
     Attributes:
-        names: the raw columns that it takes.
+        types: the raw columns that it takes → ``string``, ``int64`` or ``float32``. They are the model's
+            own: the pipeline may have other features by now.
     """
 
     def __init__(self, saved_model: Path) -> None:
         self._path = saved_model
         self._model = tf.saved_model.load(str(saved_model))
         self._signature = self._model.signatures["serving_default"]
-        self.names = sorted(self._signature.structured_input_signature[1])
+        inputs = self._signature.structured_input_signature[1]
+        self.types: dict[str, str] = {name: inputs[name].dtype.name for name in sorted(inputs)}
 
     def __call__(self, columns: Arrays) -> np.ndarray[Any, Any]:
         """Score rows in batches.
@@ -43,19 +45,19 @@ class Scorer:
             Misconfigured: if a column that the model takes is missing.
         """
         self._check(columns)
-        rows = len(columns[self.names[0]])
+        rows = len(columns[next(iter(self.types))])
         scores = np.empty(rows, np.float32)
         for start in range(0, rows, BATCH_SIZE):
-            batch = {name: tf.constant(columns[name][start : start + BATCH_SIZE]) for name in self.names}
+            batch = {name: tf.constant(columns[name][start : start + BATCH_SIZE]) for name in self.types}
             scores[start : start + BATCH_SIZE] = self._signature(**batch)["score"].numpy()
         return scores
 
     def _check(self, columns: Arrays) -> None:
-        if missing := sorted(set(self.names) - set(columns)):
+        if missing := sorted(set(self.types) - set(columns)):
             raise Misconfigured(
-                f"the model in {self._path} takes {', '.join(self.names)}; there is no column "
-                f"{', '.join(missing)}. It was trained with other features: bring them back into "
-                "pipeline.yaml, or train and publish a model with the present ones first."
+                f"the model in {self._path} takes {', '.join(self.types)}; there is no column "
+                f"{', '.join(missing)}. It was trained with other features: keep these in schema.pbtxt until "
+                "a model without them is in production."
             )
 
 

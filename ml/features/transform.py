@@ -44,7 +44,7 @@ class Transform(tf.Module):  # type: ignore[misc]
     def __init__(self, spec: FeatureSpec) -> None:
         super().__init__(name="transform")
         self.spec = spec
-        self._offsets = np.cumsum([0, *spec.wide_sizes])[:-1]
+        self._offsets = np.cumsum([0, *spec.wide_sizes], dtype=np.int32)[:-1]
         self._vocabularies = {
             feature.name: _lookup_table(feature.vocabulary)
             for feature in spec.categorical
@@ -89,9 +89,7 @@ class Transform(tf.Module):  # type: ignore[misc]
         missing = [tf.math.is_nan(numbers[feature.name]) for feature in spec.standardised]
         rows = tf.shape(next(iter(ids.values())))[0]
         return Encoded(
-            wide=_stack(
-                [column + offset for column, offset in zip(wide, self._offsets, strict=True)], rows, tf.int32
-            ),
+            wide=_stack(wide, rows, tf.int32) + self._offsets,
             deep=_stack(deep, rows, tf.int32),
             numbers=_stack([*values, *missing], rows, tf.float32),
         )

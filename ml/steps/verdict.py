@@ -57,7 +57,7 @@ def decide_blessing(pipeline: str, start: str, end: str, evidence: dict[str, Art
     return day.produce(
         "blessing",
         evidence,
-        day.settings("gate"),
+        day.settings("gate", "drift"),
         lambda draft: evaluation.decide_blessing(
             day.pipeline, evaluation.Evidence(watermark=day.window.end, **read), draft
         ),

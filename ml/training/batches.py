@@ -40,9 +40,17 @@ class Batch(NamedTuple):
     weights: Any
 
     def take(self, rows: Any) -> Self:
-        """The rows of an index or a slice."""
+        """The rows of a slice or a mask."""
         encoded = Encoded(*(part[rows] for part in self.encoded))
         return self._replace(encoded=encoded, labels=self.labels[rows], weights=self.weights[rows])
+
+    def shuffled(self, random: np.random.Generator) -> Self:
+        """The same rows in another order."""
+        order = random.permutation(len(self.labels))
+        encoded = Encoded(*(part.take(order, axis=0) for part in self.encoded))
+        return self._replace(
+            encoded=encoded, labels=self.labels.take(order), weights=self.weights.take(order)
+        )
 
     def filled_up(self, size: int) -> Self:
         """The same with rows of no weight at the end, ``size`` rows in all."""
@@ -102,4 +110,4 @@ def _shuffled(batches: list[Batch], random: np.random.Generator) -> Batch:
     encoded = Encoded(*(np.concatenate(parts) for parts in zip(*(b.encoded for b in batches), strict=True)))
     labels = np.concatenate([batch.labels for batch in batches])
     weights = np.concatenate([batch.weights for batch in batches])
-    return Batch(encoded, labels, weights).take(random.permutation(len(labels)))
+    return Batch(encoded, labels, weights).shuffled(random)

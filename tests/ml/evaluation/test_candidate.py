@@ -21,6 +21,7 @@ from ml.manifest import Identity
 from ml.store import Draft, Store
 
 ROWS = 5000
+FEATURES = frozenset({"price"})
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def constant(batch: pa.RecordBatch) -> np.ndarray:
 def test_exactly_the_held_out_rows_are_scored_in_their_order(
     pipeline: Pipeline, examples: Path, holdout: Window, held_out: pa.Table
 ) -> None:
-    scored = score_holdout(Holdout(pipeline, examples, holdout), {"candidate": by_price})
+    scored = score_holdout(Holdout(pipeline, examples, holdout, FEATURES), {"candidate": by_price})
 
     assert 0 < len(held_out) < ROWS
     assert scored.labels.tolist() == held_out["clicked"].to_numpy().astype(bool).tolist()
@@ -99,7 +100,7 @@ def test_both_models_see_the_same_rows(pipeline: Pipeline, examples: Path, holdo
     def scorer(model: str) -> Callable[[pa.RecordBatch], np.ndarray]:
         return lambda batch: (seen[model].append(batch), constant(batch))[1]
 
-    score_holdout(Holdout(pipeline, examples, holdout), {model: scorer(model) for model in seen})
+    score_holdout(Holdout(pipeline, examples, holdout, FEATURES), {model: scorer(model) for model in seen})
 
     assert seen["candidate"] == seen["production"]
 
@@ -107,7 +108,9 @@ def test_both_models_see_the_same_rows(pipeline: Pipeline, examples: Path, holdo
 def test_slices_belong_to_the_rows_that_were_scored(
     pipeline: Pipeline, examples: Path, holdout: Window, held_out: pa.Table
 ) -> None:
-    device, new_user = score_holdout(Holdout(pipeline, examples, holdout), {"candidate": constant}).partitions
+    device, new_user = score_holdout(
+        Holdout(pipeline, examples, holdout, FEATURES), {"candidate": constant}
+    ).partitions
     names = [device.slices[code - 1].removeprefix("device.") for code in device.codes]
 
     assert names == [value or "_missing_" for value in held_out["device"].to_pylist()]
@@ -119,7 +122,7 @@ def test_a_day_without_held_out_rows_has_no_scores(
 ) -> None:
     next_day = Window(window.end, window.end + (window.end - window.start))
     scored = score_holdout(
-        Holdout(pipeline, examples, next_day), {"candidate": constant, "production": constant}
+        Holdout(pipeline, examples, next_day, FEATURES), {"candidate": constant, "production": constant}
     )
 
     assert (len(scored.labels), len(scored.candidate)) == (0, 0)
@@ -134,23 +137,25 @@ def test_a_label_that_is_neither_0_nor_1_is_named(
     pq.write_table(day.set_column(place, "clicked", labels), examples / "part-00002.parquet")
 
     with pytest.raises(DataRejected, match="'clicked' was expected to be 0 or 1"):
-        score_holdout(Holdout(pipeline, examples, holdout), {"candidate": constant})
+        score_holdout(Holdout(pipeline, examples, holdout, FEATURES), {"candidate": constant})
 
 
 def test_a_column_that_was_not_landed_is_named(
     tmp_path: Path, pipeline: Pipeline, holdout: Window, day: pa.Table
 ) -> None:
-    pq.write_table(day.drop(["device"]), tmp_path / "part-00000.parquet")
+    pq.write_table(day.drop(["price"]), tmp_path / "part-00000.parquet")
 
-    with pytest.raises(Misconfigured, match="the examples have no column device"):
-        score_holdout(Holdout(pipeline, tmp_path, holdout), {"candidate": constant})
+    with pytest.raises(Misconfigured, match="the examples have no column price"):
+        score_holdout(Holdout(pipeline, tmp_path, holdout, FEATURES), {"candidate": constant})
 
 
 def test_scores_are_kept_with_the_slices_that_their_rows_are_in(
     pipeline: Pipeline, examples: Path, holdout: Window, held_out: pa.Table, draft: Draft
 ) -> None:
     scorers = {"candidate": by_price, "production": constant}
-    write_evaluation(score_holdout(Holdout(pipeline, examples, holdout), scorers), holdout, 0.95, draft)
+    write_evaluation(
+        score_holdout(Holdout(pipeline, examples, holdout, FEATURES), scorers), holdout, 0.95, draft
+    )
     scores = pq.read_table(draft.path / "scores.parquet")
 
     assert scores.column_names == ["label", "candidate", "production", "slice.device", "slice.new_user"]
@@ -235,3 +240,16 @@ def test_two_saved_models_are_evaluated_to_the_same_digest_every_time(
     assert first == second
     assert overall["candidate"]["auc"]["value"] == pytest.approx(1 - overall["production"]["auc"]["value"])
     assert overall["gain"]["auc"]["relative"] > 0
+
+
+def test_a_feature_that_only_production_reads_is_scored_all_the_same(
+    pipeline: Pipeline, examples: Path, holdout: Window, saved_model: Callable[[float], Path], draft: Draft
+) -> None:
+    numeric = {name: spec for name, spec in pipeline.features.numeric.items() if name != "price"}
+    features = pipeline.features.model_copy(update={"numeric": numeric})
+    without_price = pipeline.model_copy(update={"features": features})
+    models = Models(saved_model(-1.0), saved_model(1.0))
+
+    evaluate_candidate(without_price, models, examples, holdout, draft)
+    overall = json.loads((draft.path / "evaluation.json").read_text())["overall"]
+    assert overall["production"]["auc"]["value"] > 0.5 > overall["candidate"]["auc"]["value"]
