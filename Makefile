@@ -4,7 +4,7 @@ PYTHON3 ?= python3
 RUN := .venv/bin/python
 export RETRAIN_HOME ?= var
 
-.PHONY: help install demo up clean-demo test test-fast lint lock env bench-landing bench-quality bench-statistics bench-evaluation
+.PHONY: help install demo up clean-demo test test-fast lint lock env bench-landing bench-quality bench-statistics bench-evaluation bench-night
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -48,3 +48,6 @@ bench-evaluation: install  ## Metrics against scikit-learn, the gate's false pas
 
 bench-quality: install  ## AUC against DeepCTR, logistic regression and the known best
 	@$(RUN) -m benchmarks.quality
+
+bench-night: install  ## A whole night of a million records: seconds, rates and memory of every step
+	@$(RUN) -m benchmarks.night
