@@ -78,11 +78,18 @@ class MlflowConnection(Connection):
         uri: the tracking server's address.
         username: for basic authentication, if it asks.
         password: likewise.
+        public_uri: the address that people's browsers reach it by, if that is another.
     """
 
     uri: str
+    public_uri: str | None = None
     username: str | None = None
     password: SecretStr | None = None
+
+    @property
+    def page(self) -> str:
+        """Where people look, without a slash at the end."""
+        return (self.public_uri or self.uri).rstrip("/")
 
 
 class ServingConnection(Connection):

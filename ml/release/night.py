@@ -108,13 +108,11 @@ def comparison_url(mlflow: MlflowConnection, runs: Sequence[LoggedRun]) -> str:
     """The page on which MLflow compares some nights side by side."""
     identifiers = json.dumps([run.run_id for run in runs])
     experiments = json.dumps(sorted({run.experiment_id for run in runs}))
-    return (
-        f"{mlflow.uri.rstrip('/')}/#/compare-runs?runs={quote(identifiers)}&experiments={quote(experiments)}"
-    )
+    return f"{mlflow.page}/#/compare-runs?runs={quote(identifiers)}&experiments={quote(experiments)}"
 
 
 def _page(mlflow: MlflowConnection, experiment_id: str) -> str:
-    return f"{mlflow.uri.rstrip('/')}/#/experiments/{experiment_id}"
+    return f"{mlflow.page}/#/experiments/{experiment_id}"
 
 
 def _write(pipeline: Pipeline, night: Night, findings: Findings, run: RunLog) -> None:

@@ -33,7 +33,8 @@ def _kafka(connection: Any) -> dict[str, Any]:
 
 
 def _mlflow(connection: Any) -> dict[str, Any]:
-    return {"uri": _address(connection), "username": connection.login, "password": connection.password}
+    credentials = {"username": connection.login, "password": connection.password}
+    return {"uri": _address(connection), **credentials, **connection.extra_dejson}
 
 
 def _serving(connection: Any) -> dict[str, Any]:

@@ -143,6 +143,15 @@ def test_the_mlflow_connection_is_an_address(connection: Any) -> None:
     assert read_connection("mlflow", "mlflow_test").uri == "https://mlflow:5000"  # type: ignore[attr-defined]
 
 
+def test_links_to_mlflow_lead_where_browsers_reach_it(connection: Any) -> None:
+    connection(
+        "mlflow_test", conn_type="http", host="mlflow", port=5000, extra={"public_uri": "http://ml.example/"}
+    )
+
+    read = read_connection("mlflow", "mlflow_test")
+    assert (read.uri, read.page) == ("http://mlflow:5000", "http://ml.example")  # type: ignore[attr-defined]
+
+
 def test_a_serving_connection_that_lacks_something_says_what(connection: Any) -> None:
     connection("serving_test", conn_type="http", host="serving", port=8501, extra={"grpc": "serving:8500"})
 
