@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ml.artifact import Window
 from ml.store import Store
+
+# How long an example takes says more about the machine than about the code. CI draws the same examples every
+# time; at a desk new ones are drawn.
+settings.register_profile("house", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("house")
 
 
 @pytest.fixture
