@@ -16,30 +16,40 @@ from ml.features.spec import CategoricalSpec
 from ml.features.transform import Encoded, Transform
 
 
-def encode(transform: Transform, rows: Rows) -> Encoded:
-    """Encode rows as numpy arrays, equal to what the transform gives for the same rows at serving.
+class Encoder:
+    """Encodes blocks of rows as numpy arrays, equal to what the transform gives for them at serving.
 
-    Raises:
-        Misconfigured: if a feature's column is missing.
+    Args:
+        transform: whose operations are used; as one graph, which is twice as fast as one by one.
     """
-    spec = transform.spec
-    ids = {
-        feature.name: _ids(transform, feature, column_of(rows, feature.name)) for feature in spec.categorical
-    }
-    numbers = {
-        feature.name: tf.constant(as_numbers(column_of(rows, feature.name))) for feature in spec.numeric
-    }
-    return Encoded(*(part.numpy() for part in transform.assemble(ids, numbers)))
 
+    def __init__(self, transform: Transform) -> None:
+        self._transform = transform
+        self._assemble = tf.function(transform.assemble, autograph=False, reduce_retracing=True)
 
-def _ids(transform: Transform, feature: CategoricalSpec, column: pa.Array) -> tf.Tensor:
-    if not isinstance(column, pa.DictionaryArray):
-        column = column.dictionary_encode()
-    distinct = pa.concat_arrays([column.dictionary, pa.nulls(1, column.dictionary.type)])
-    ids_of_distinct = transform.category_ids(feature, tf.constant(as_categories(distinct)))
-    return tf.gather(ids_of_distinct, _indices(column))
+    def __call__(self, rows: Rows) -> Encoded:
+        """Encode rows.
+
+        Raises:
+            Misconfigured: if a feature's column is missing.
+        """
+        spec = self._transform.spec
+        ids = {
+            feature.name: self._ids(feature, column_of(rows, feature.name)) for feature in spec.categorical
+        }
+        numbers = {
+            feature.name: tf.constant(as_numbers(column_of(rows, feature.name))) for feature in spec.numeric
+        }
+        return Encoded(*(part.numpy() for part in self._assemble(ids, numbers)))
+
+    def _ids(self, feature: CategoricalSpec, column: pa.Array) -> tf.Tensor:
+        if not isinstance(column, pa.DictionaryArray):
+            column = column.dictionary_encode()
+        distinct = pa.concat_arrays([column.dictionary, pa.nulls(1, column.dictionary.type)])
+        ids_of_distinct = self._transform.category_ids(feature, tf.constant(as_categories(distinct)))
+        return tf.gather(ids_of_distinct, _indices(column))
 
 
 def _indices(column: pa.DictionaryArray) -> np.ndarray[Any, Any]:
-    last = len(column.dictionary)
-    return np.asarray(column.indices.cast(pa.int64()).fill_null(last))
+    """Places in the dictionary; that of a missing value is one beyond its end."""
+    return np.asarray(column.indices.fill_null(len(column.dictionary)))

@@ -10,74 +10,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Self, TypeVar
+from itertools import chain, islice
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from ml.features.columns import as_numbers, column_of
-from ml.features.encoding import encode
-from ml.features.transform import Encoded, Transform
+from ml.features.encoding import Encoder
+from ml.features.transform import Transform
+from ml.training.batch import Batch
 from ml.training.plan import STEPS_PER_CALL, Plan
 from ml.training.rows import TrainingRows
 
-POOL_ROWS = 262_144
+POOL_ROWS = 131_072
 
 Item = TypeVar("Item")
 
 
-class Batch(NamedTuple):
-    """Encoded rows with their labels.
+def batches_from(step: int, plan: Plan, transform: Transform, rank: int) -> Iterator[Batch]:
+    """One worker's share of what is left of a training, `STEPS_PER_CALL` batches at a time.
 
-    Attributes:
-        encoded: n rows as the model sees them.
-        labels: float32 [n], 0 or 1.
-        weights: float32 [n], 1, or 0 for a row that only fills the batch up.
+    Every worker gets equally many steps, and whoever begins at a later step gets the same as whoever comes
+    there. The next pool is made by another thread while one is used.
+
+    Args:
+        step: where to begin; the first step of a call.
+        plan: what is trained on.
+        transform: encodes the rows.
+        rank: of the worker.
     """
-
-    encoded: Encoded
-    labels: Any
-    weights: Any
-
-    def take(self, rows: Any) -> Self:
-        """The rows of a slice or a mask."""
-        encoded = Encoded(*(part[rows] for part in self.encoded))
-        return self._replace(encoded=encoded, labels=self.labels[rows], weights=self.weights[rows])
-
-    def shuffled(self, random: np.random.Generator) -> Self:
-        """The same rows in another order."""
-        order = random.permutation(len(self.labels))
-        encoded = Encoded(*(part.take(order, axis=0) for part in self.encoded))
-        return self._replace(
-            encoded=encoded, labels=self.labels.take(order), weights=self.weights.take(order)
-        )
-
-    def filled_up(self, size: int) -> Self:
-        """The same with rows of no weight at the end, ``size`` rows in all."""
-        missing = size - len(self.labels)
-        encoded = Encoded(*(np.pad(part, ((0, missing), (0, 0))) for part in self.encoded))
-        labels, weights = np.pad(self.labels, (0, missing)), np.pad(self.weights, (0, missing))
-        return self._replace(encoded=encoded, labels=labels, weights=weights)
-
-
-def epoch_of_batches(plan: Plan, transform: Transform, epoch: int, rank: int) -> Iterator[Batch]:
-    """One worker's share of one epoch, `STEPS_PER_CALL` batches at a time.
-
-    Every worker gets equally many steps, and the same call gives the same batches.
-    """
-    random = np.random.default_rng([plan.seed, epoch, rank])
-    size = STEPS_PER_CALL * plan.worker_batch_size
-    left = plan.steps_per_epoch * plan.worker_batch_size
-    held: list[Batch] = []
-    for block in _encoded_share(plan, transform, epoch, rank):
-        held.append(block)
-        if sum(len(batch.labels) for batch in held) >= max(POOL_ROWS, size):
-            pool = _shuffled(held, random)
-            whole = len(pool.labels) // size * size
-            yield from (pool.take(slice(start, start + size)) for start in range(0, whole, size))
-            held, left = [pool.take(slice(whole, None))], left - whole
-    pool = _shuffled(held, random).filled_up(left)
-    yield from (pool.take(slice(start, start + size)) for start in range(0, left, size))
+    epoch, done = divmod(step, plan.steps_per_epoch)
+    encode = Encoder(transform)
+    epochs = (_pools(plan, encode, later, rank) for later in range(epoch, plan.training.epochs))
+    pools = ahead(chain.from_iterable(epochs))
+    calls = (call for pool in pools for call in pool.split(_call_rows(plan)))
+    return islice(calls, done // STEPS_PER_CALL, None)
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:
@@ -89,10 +57,24 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
             yield item
 
 
-def _encoded_share(plan: Plan, transform: Transform, epoch: int, rank: int) -> Iterator[Batch]:
+def _call_rows(plan: Plan) -> int:
+    return STEPS_PER_CALL * plan.worker_batch_size
+
+
+def _pools(plan: Plan, encode: Encoder, epoch: int, rank: int) -> Iterator[Batch]:
+    """Shuffled rows of whole calls, and at last the rest of the epoch, filled up to whole batches."""
+    random = np.random.default_rng([plan.seed, epoch, rank])
+    left = plan.steps_per_epoch * plan.worker_batch_size
+    held: list[Batch] = []
     for block in _share(plan, epoch, rank):
         labels = as_numbers(column_of(block, plan.label))
-        yield Batch(encode(transform, block), labels, np.ones_like(labels))
+        held.append(Batch(encode(block), labels, np.ones_like(labels)))
+        if sum(len(batch.labels) for batch in held) >= max(POOL_ROWS, _call_rows(plan)):
+            pool = Batch.joined(held).shuffled(random)
+            whole = len(pool.labels) // _call_rows(plan) * _call_rows(plan)
+            yield pool.take(slice(whole))
+            held, left = [pool.take(slice(whole, None))], left - whole
+    yield Batch.joined(held).shuffled(random).filled_up(left)
 
 
 def _share(plan: Plan, epoch: int, rank: int) -> Iterator[pa.RecordBatch]:
@@ -104,10 +86,3 @@ def _share(plan: Plan, epoch: int, rank: int) -> Iterator[pa.RecordBatch]:
             places = np.arange(place, place + block.num_rows)
             yield block.filter(pa.array(places % plan.training.workers == rank))
             place += block.num_rows
-
-
-def _shuffled(batches: list[Batch], random: np.random.Generator) -> Batch:
-    encoded = Encoded(*(np.concatenate(parts) for parts in zip(*(b.encoded for b in batches), strict=True)))
-    labels = np.concatenate([batch.labels for batch in batches])
-    weights = np.concatenate([batch.weights for batch in batches])
-    return Batch(encoded, labels, weights).shuffled(random)

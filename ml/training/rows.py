@@ -50,8 +50,11 @@ class TrainingRows:
             )
 
     def blocks(self, path: Path, row_group: int) -> Iterator[pa.RecordBatch]:
-        """The rows of one row group in blocks of at most `BLOCK_ROWS`."""
-        with pq.ParquetFile(path) as file:
+        """The rows of one row group in blocks of at most `BLOCK_ROWS`.
+
+        Texts stay the dictionaries that Parquet has made of them, which the encoding would make again.
+        """
+        with pq.ParquetFile(path, read_dictionary=list(self.features)) as file:
             for block in file.iter_batches(BLOCK_ROWS, row_groups=[row_group], columns=self.columns):
                 event_time = block.column(block.schema.names.index(self.event_time))
                 yield block.filter(pc.less(event_time, self.before_ms))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from itertools import chain, islice
 
 import tensorflow as tf
 import tf_keras
 
 from ml.errors import Misconfigured
 from ml.features.transform import Encoded, Transform
-from ml.training.batches import Batch, ahead, epoch_of_batches
+from ml.training.batch import Batch
+from ml.training.batches import batches_from
 from ml.training.history import History
 from ml.training.model import WideAndDeep
-from ml.training.plan import STEPS_PER_CALL, Plan
+from ml.training.plan import Plan
 from ml.training.progress import Progress
 
 CURVE_POINTS = 100
@@ -53,7 +52,7 @@ class Trainer:
         """
         progress.begin(self.history.step)
         saved_at = self.history.step
-        for batches in ahead(self._left()):
+        for batches in batches_from(saved_at, self.plan, self._transform, self._rank):
             self._train_on(batches, progress)
             if self.history.step - saved_at >= self.plan.training.checkpoint_steps:
                 saved_at = self.history.step
@@ -63,15 +62,6 @@ class Trainer:
     def meet(self) -> None:
         """Wait until every worker is here, so that none leaves while another still counts on it."""
         self._strategy.run(tf.function(_sum_of_ones, autograph=False))
-
-    def _left(self) -> Iterator[Batch]:
-        steps = self.plan.steps_per_epoch
-        epoch, done = divmod(self.history.step, steps)
-        calls = (
-            epoch_of_batches(self.plan, self._transform, later, self._rank)
-            for later in range(epoch, self.plan.training.epochs)
-        )
-        return islice(chain.from_iterable(calls), done // STEPS_PER_CALL, None)
 
     def _train_on(self, batches: Batch, progress: Progress) -> None:
         loss, scores = (result.numpy() for result in self._learn(batches))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.config import Cross, Pipeline
-from ml.features.encoding import encode
+from ml.features.encoding import Encoder
 from ml.features.requests import request_columns, to_tensors
 from ml.features.spec import MISSING, OTHER, FeatureSpec
 from ml.features.transform import FURTHEST, Encoded, Transform, bucket_ids, cross_ids, standardise
@@ -47,7 +47,7 @@ def test_training_and_serving_encode_alike(pipeline: Pipeline, transform: Transf
     @given(ROWS)
     def check(rows: list[dict[str, Any]]) -> None:
         examples = table(rows)
-        trained: Encoded = encode(transform, examples)
+        trained: Encoded = Encoder(transform)(examples)
         served = transform({name: tf.constant(v) for name, v in to_tensors(pipeline, examples).items()})
 
         np.testing.assert_array_equal(trained.wide, served.wide)
@@ -61,11 +61,11 @@ def test_dictionary_columns_are_encoded_like_plain_ones(transform: Transform, ro
     place = rows.schema.names.index("colour")
     encoded = rows.set_column(place, "colour", rows.column(place).combine_chunks().dictionary_encode())
 
-    np.testing.assert_array_equal(encode(transform, encoded).wide, encode(transform, rows).wide)
+    np.testing.assert_array_equal(Encoder(transform)(encoded).wide, Encoder(transform)(rows).wide)
 
 
 def test_what_the_model_sees_has_the_shapes_of_the_spec(transform: Transform, rows: pa.Table) -> None:
-    encoded = encode(transform, rows)
+    encoded = Encoder(transform)(rows)
 
     assert encoded.wide.shape == (rows.num_rows, 6)
     assert encoded.deep.shape == (rows.num_rows, 3)
@@ -74,7 +74,7 @@ def test_what_the_model_sees_has_the_shapes_of_the_spec(transform: Transform, ro
 
 def test_every_wide_column_has_weights_of_its_own(transform: Transform, rows: pa.Table) -> None:
     ends = np.cumsum(transform.spec.wide_sizes)
-    wide = encode(transform, rows).wide
+    wide = Encoder(transform)(rows).wide
 
     assert (wide < ends).all()
     assert (wide >= ends - transform.spec.wide_sizes).all()
@@ -105,7 +105,7 @@ def test_a_hashed_value_is_never_taken_for_a_missing_one(transform: Transform) -
 
 def test_a_missing_number_has_bucket_0_and_a_flag(transform: Transform) -> None:
     price = transform.spec.numeric[0]
-    encoded = encode(transform, table([row(price=None), row(price=5.0)]))
+    encoded = Encoder(transform)(table([row(price=None), row(price=5.0)]))
 
     assert bucket_ids(price, tf.constant([math.nan])).numpy() == [MISSING]
     assert encoded.numbers[:, 0][0] == 0.0

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ml.config import Pipeline
 from ml.errors import Misconfigured
-from ml.features.encoding import encode
+from ml.features.encoding import Encoder
 from ml.features.requests import request_columns, to_examples, to_tensors
 from ml.features.scoring import BATCH_SIZE, load_scorer
 from ml.features.transform import Transform
@@ -48,7 +48,7 @@ def saved_model(plan: Plan, network: WideAndDeep) -> Path:
 def test_both_signatures_score_as_training_does(
     pipeline: Pipeline, plan: Plan, network: WideAndDeep, saved_model: Path, asked: Any
 ) -> None:
-    trained = tf.sigmoid(network(encode(Transform(plan.feature_spec), asked))).numpy()
+    trained = tf.sigmoid(network(Encoder(Transform(plan.feature_spec))(asked))).numpy()
     scorer = load_scorer(saved_model)
     signature = tf.saved_model.load(str(saved_model)).signatures["serving_examples"]
 
@@ -102,6 +102,6 @@ def test_weights_that_differ_have_another_digest(network: WideAndDeep) -> None:
 
 def test_a_value_that_was_never_seen_says_nothing(plan: Plan) -> None:
     untrained = WideAndDeep(plan.feature_spec, plan.training)
-    encoded = encode(Transform(plan.feature_spec), table([row(colour="unseen", user="nobody")]))
+    encoded = Encoder(Transform(plan.feature_spec))(table([row(colour="unseen", user="nobody")]))
 
     assert not untrained.embedding(encoded.deep).numpy().any()
