@@ -109,10 +109,13 @@ class Walk:
         """Everything that was measured, by kind: all of it, or what a rejected day leaves behind."""
         made = {"production": self.resolve_production}
         try:
-            made |= {"examples": self.land_examples, "statistics": self.compute_statistics}
-            made |= {"drift_report": self.measure_drift, "anomalies": self.validate_examples}
-            made |= {"training_window": self.gather_window, "model": self.train_candidate}
-            made |= {"evaluation": self.evaluate_candidate}
+            made["examples"] = self.land_examples
+            made["statistics"] = self.compute_statistics
+            made["drift_report"] = self.measure_drift
+            made["anomalies"] = self.validate_examples
+            made["training_window"] = self.gather_window
+            made["model"] = self.train_candidate
+            made["evaluation"] = self.evaluate_candidate
         except DataRejected as rejected:
             log.error("the day was rejected: %s", rejected)
             if rejected.evidence:
