@@ -3,7 +3,7 @@
 A folder holds ``pipeline.yaml`` and ``schema.pbtxt``. Folders lie here, and below the directories that
 ``RETRAIN_PIPELINES`` names (separated by ``:``). What differs between machines can be overridden by
 the environment, section and key joined by two underscores: ``RETRAIN_TRAINING__WORKERS=2`` for every
-pipeline, ``RETRAIN_CLICKS__TRAINING__WORKERS=2`` for one. Values are read as YAML.
+pipeline, ``RETRAIN_CLICKS__TRAINING__WORKERS=2`` for one, which is stronger. Values are read as YAML.
 """
 
 from __future__ import annotations
@@ -94,14 +94,16 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _override(settings: dict[str, Any], name: str) -> dict[str, Any]:
+    general, own = [], []
     for variable, text in sorted(os.environ.items()):
         if not variable.startswith(PREFIX) or SEPARATOR not in variable:
             continue
         keys = variable.removeprefix(PREFIX).lower().split(SEPARATOR)
         if keys[0] == name:
-            keys = keys[1:]
-        elif keys[0] in pipeline_names():
-            continue
+            own.append((keys[1:], text))
+        elif keys[0] not in pipeline_names():
+            general.append((keys, text))
+    for keys, text in [*general, *own]:
         settings = _with(settings, keys, yaml.safe_load(text))
     return settings
 

@@ -119,6 +119,14 @@ def test_the_environment_overrides_one_pipeline(folder: Path, monkeypatch: pytes
     assert [load_pipeline(name).training.workers for name in pipeline_names()] == [1, 2]
 
 
+def test_the_override_of_one_pipeline_is_stronger(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETRAIN_CLICKS__TRAINING__WORKERS", "3")
+    monkeypatch.setenv("RETRAIN_TRAINING__WORKERS", "2")
+    monkeypatch.setenv("RETRAIN_VIEWS__TRAINING__WORKERS", "4")
+
+    assert [load_pipeline(name).training.workers for name in pipeline_names()] == [3, 4]
+
+
 def test_a_misspelt_override_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETRAIN_TRANING__WORKERS", "2")
 
