@@ -45,7 +45,7 @@ def tags_of(pipeline: Pipeline, window: Window, findings: Findings) -> dict[str,
         "serving.version": findings.contents.get("pushed_model", {}).get("version"),
         "weights.digest": findings.facts("model").get("weights_digest"),
         **{f"digest.{kind}": artifact["digest"] for kind, artifact in findings.artifacts.items()},
-        **_code(),
+        **_code(findings),
         "mlflow.runName": pipeline.name_of(window),
         "mlflow.user": pipeline.owner,
     }
@@ -57,8 +57,10 @@ def shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - len(CUT)] + CUT
 
 
-def _code() -> dict[str, Any]:
-    code = code_version()
+def _code(findings: Findings) -> dict[str, Any]:
+    """The code that reached the verdict, or as far as the night came: logging it again later is no change."""
+    verdict = findings.manifests.get("blessing")
+    code = verdict.code if verdict else code_version()
     return {
         "git.commit": code["commit"],
         "git.dirty": None if code["dirty"] is None else str(code["dirty"]).lower(),

@@ -117,6 +117,17 @@ def test_tags_say_verdict_reasons_digests_and_versions(
     assert re.fullmatch("[0-9a-f]{40}", tags.get("git.commit", "0" * 40))
 
 
+def test_the_code_is_the_one_that_reached_the_verdict_whoever_logs_it(
+    pipeline: Pipeline, window: Window, findings: Findings
+):
+    blessing = replace(findings.manifests["blessing"], code={"commit": "c" * 40, "dirty": False})
+    earlier = replace(findings, manifests={**findings.manifests, "blessing": blessing})
+
+    tags = tags_of(pipeline, window, earlier)
+
+    assert (tags["git.commit"], tags["git.dirty"]) == ("c" * 40, "false")
+
+
 def test_a_night_without_a_verdict_has_no_tag_for_it(pipeline: Pipeline, window: Window, stopped: Findings):
     assert not {"verdict", "reasons", "production.version"} & set(tags_of(pipeline, window, stopped))
 
