@@ -57,8 +57,12 @@ class Identity:
 
     @property
     def uri(self) -> str:
-        """Where the artifact is or will be."""
-        return f"{SCHEME}{self.pipeline}/{self.kind}/{self.window.start:%Y-%m-%d}-{self.key}"
+        """Where the artifact is or will be.
+
+        The day is that of the window's middle: east of Greenwich a day begins on the day before in UTC.
+        """
+        middle = self.window.start + (self.window.end - self.window.start) / 2
+        return f"{SCHEME}{self.pipeline}/{self.kind}/{middle:%Y-%m-%d}-{self.key}"
 
 
 @dataclass(frozen=True)

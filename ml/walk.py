@@ -94,7 +94,8 @@ class Walk:
     @cached_property
     def log_to_mlflow(self) -> dict[str, Any]:
         """The night's MLflow run."""
-        run = {"key": f"cli/{self.pipeline}/{self.window.start:%Y-%m-%d}", "url": ""}
+        day = steps.load_pipeline(self.pipeline).name_of(self.window)
+        run = {"key": f"cli/{self.pipeline}/{day}", "url": ""}
         artifacts: dict[str, Artifact | None] = {**self.made, "blessing": self.decide_blessing}
         return steps.log_to_mlflow(**self.night, run=run, artifacts=artifacts, mlflow=self._mlflow)
 

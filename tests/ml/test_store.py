@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,13 @@ def test_measurements_are_no_part_of_the_digest(tmp_path: Path, window: Window) 
 @pytest.mark.parametrize("changed", [{"config": {"topic": "views"}}, {"revision": 2}, {"kind": "statistics"}])
 def test_another_identity_is_another_place(store: Store, window: Window, changed: dict[str, object]) -> None:
     assert identity(window, **changed).uri != identity(window).uri
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles", "Europe/Berlin", "Asia/Tokyo"])
+def test_an_address_names_the_day_as_people_there_do(zone: str) -> None:
+    window = Window.of_day(date(2026, 10, 25), zone)
+
+    assert identity(window).uri.startswith("store:clicks/examples/2026-10-25-")
 
 
 def test_the_digest_of_an_input_is_part_of_the_identity(store: Store, window: Window) -> None:
