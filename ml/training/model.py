@@ -39,7 +39,7 @@ class WideAndDeep(tf_keras.Model):  # type: ignore[misc]
         self.perceptron = Perceptron(width, training, prior)
 
     def call(self, encoded: Encoded, dropout_seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Logits (float32 [n]) of encoded rows; with a seed (int32 [2]), units are dropped."""
+        """Logits (float32 [n]) of encoded rows; with a seed (int64 [2]), units are dropped."""
         remembered = tf.reduce_sum(tf.gather(self.wide, encoded.wide), axis=1)
         seen = tf.concat([self.embedding(encoded.deep), encoded.numbers], axis=1)
         return remembered + self.perceptron(seen, dropout_seed)

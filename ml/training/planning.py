@@ -35,7 +35,7 @@ def make_plan(pipeline: Pipeline, data: TrainingData, draft: Draft) -> Plan:
     rows = TrainingRows(
         pipeline.features.names, pipeline.label, pipeline.landing.event_time, data.holdout.start_ms
     )
-    groups = [RowGroup(path=p, index=i, day=d, rows=n, positives=0) for p, i, d, n in _row_groups(data, rows)]
+    groups = list(_row_groups(data, rows))
     fitting = Fitting(pipeline.features, pipeline.read_schema().columns, sum(group.rows for group in groups))
     counted = [_fit(rows, group, fitting) for group in groups]
     _check_counts(counted, data)
@@ -73,13 +73,15 @@ def check_settings(pipeline: Pipeline) -> None:
         )
 
 
-def _row_groups(data: TrainingData, rows: TrainingRows) -> Iterator[tuple[Path, int, int, int]]:
+def _row_groups(data: TrainingData, rows: TrainingRows) -> Iterator[RowGroup]:
+    """The row groups of all days, with the held-out rows still among theirs and nothing counted."""
     for day, directory in enumerate(data.days):
         for path in sorted(directory.glob("part-*.parquet")):
             rows.check(path)
             metadata = pq.read_metadata(path)
             for index in range(metadata.num_row_groups):
-                yield path, index, day, metadata.row_group(index).num_rows
+                size = metadata.row_group(index).num_rows
+                yield RowGroup(path=path, index=index, day=day, rows=size, positives=0)
 
 
 def _fit(rows: TrainingRows, group: RowGroup, fitting: Fitting) -> RowGroup:

@@ -20,9 +20,13 @@ from ml.training.trainer import Trainer
 def train(plan: Plan) -> None:
     """Train this worker's share; the chief writes the results.
 
+    There is nothing to do if they are there already: then another worker was lost after the last step.
+
     Raises:
         Misconfigured: if the weights run away.
     """
+    if plan.results.exists():
+        return
     rank = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
     is_chief = rank == 0
     tf_keras.utils.set_random_seed(plan.seed)
