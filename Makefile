@@ -22,7 +22,7 @@ clean-demo: install  ## Forget the demo's state
 	@$(RUN) -m tests.demo clean
 
 test: install  ## The whole suite
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest -n 2 --dist loadfile
 
 test-fast: install  ## Without the tests that start processes
 	@$(RUN) -m pytest -m "not integration"
