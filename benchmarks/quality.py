@@ -119,6 +119,7 @@ def peer(module: str, pipeline: Pipeline, holdout: Window, workdir: Path) -> tup
         "PYTHONPATH": os.pathsep.join(filter(None, search)),
         "TF_USE_LEGACY_KERAS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONWARNINGS": "ignore",
     }
     command = [sys.executable, "-m", f"benchmarks.peers.{module}", str(task), str(scores)]
     started = time.monotonic()
