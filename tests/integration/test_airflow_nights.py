@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.demo.clicks import Corruption, Day
+from tests.demo.follow import Backfill
+from tests.integration.airflow_nights import RECORDS, Run, World, copy_pipeline, processes_of, running_world
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
+
+LAST = datetime.now(timezone.utc).date() - timedelta(days=1)
+FIRST = LAST - timedelta(days=2)
+VERSION = int(f"{FIRST:%Y%m%d}001")
+DAMAGE = Corruption(negative_quantity=0.01, missing_item=0.01, not_json=0.01)
+MANY_TABLETS = (0.30, 0.22, 0.48)
+DAYS = [
+    Day(FIRST, RECORDS, seed=1),
+    Day(FIRST + timedelta(days=1), RECORDS, seed=2, corruption=DAMAGE),
+    Day(LAST, RECORDS, seed=3, devices=MANY_TABLETS),
+]
+STEPS = [
+    "resolve_production",
+    "land_examples",
+    "compute_statistics",
+    "validate_examples",
+    "measure_drift",
+    "gather_window",
+    "train_candidate",
+    "evaluate_candidate",
+    "decide_blessing",
+    "log_to_mlflow",
+    "push_model",
+]
+QUIET = {"info", "debug"}
+OURS = ("ml.", "retraining.")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """An Airflow with three pipelines: for clicks, one that lacks a Connection, one that trains for ever."""
+    home, pipelines = tmp_path_factory.mktemp("nights"), tmp_path_factory.mktemp("pipelines")
+    copy_pipeline(pipelines, "lost", landing={"connection": "kafka_nowhere"})
+    copy_pipeline(pipelines, "endless", training={"epochs": 1_000_000})
+    with running_world(home, DAYS, {"RETRAIN_PIPELINES": str(pipelines)}) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def nights(world: World, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """A normal, a damaged and an unusual day, one after the other."""
+    backfill = Backfill("retrain_clicks", FIRST, LAST)
+    backfill.create(world.airflow, tmp_path_factory.mktemp("backfill") / "backfill.log")
+    backfill.start(world.airflow)
+    return [run.wait() for run in world.runs("retrain_clicks")]
+
+
+@pytest.fixture
+def normal(nights: list[Run]) -> Run:
+    return nights[0]
+
+
+@pytest.fixture
+def damaged(nights: list[Run]) -> Run:
+    return nights[1]
+
+
+@pytest.fixture
+def unusual(nights: list[Run]) -> Run:
+    return nights[2]
+
+
+def only_run(world: World, dag_id: str) -> Run:
+    """The run of last night, which the scheduler makes of itself."""
+    world.unpause(dag_id)
+    world.wait_until(lambda: world.runs(dag_id), f"running {dag_id}")
+    return world.runs(dag_id)[0]
+
+
+def state_of_the_world(world: World, run: Run) -> dict[str, Any]:
+    """All that a repetition of a night must not change."""
+    return {
+        "outputs": run.outputs,
+        "MLflow runs": sorted(logged.info.run_id for logged in world.mlflow_runs("clicks")),
+        "registered versions": world.registered_versions("clicks"),
+        "served": world.served_versions("clicks"),
+    }
+
+
+def test_the_nights_are_those_that_were_asked_for(nights: list[Run]) -> None:
+    assert [run.night for run in nights] == [day.date.isoformat() for day in DAYS]
+
+
+def test_the_first_night_is_published(world: World, normal: Run) -> None:
+    assert set(normal.states.values()) == {"success"}
+    assert normal.get()["note"].startswith("Verdict: BOOTSTRAP")
+    assert world.store.read_json(normal.output("push_model"))["version"] == VERSION
+
+
+def test_the_nights_after_it_leave_serving_as_it_was(world: World, nights: list[Run]) -> None:
+    assert world.served_versions("clicks") == {str(VERSION): "AVAILABLE"}
+
+
+def test_the_note_links_to_the_run_in_mlflow(world: World, normal: Run) -> None:
+    link = normal.get("/taskInstances/log_to_mlflow/links")["extra_links"]["MLflow run"]
+
+    assert link == normal.output("log_to_mlflow")["url"]
+    assert httpx.get(link, timeout=30).is_success
+
+
+def test_a_damaged_day_stops_before_training(damaged: Run) -> None:
+    assert damaged.get()["state"] == "failed"
+    assert damaged.states == {
+        "wait_for_settle": "success",
+        "resolve_production": "success",
+        "land_examples": "success",
+        "compute_statistics": "success",
+        "validate_examples": "failed",
+        "measure_drift": "success",
+        "gather_window": "upstream_failed",
+        "train_candidate": "upstream_failed",
+        "evaluate_candidate": "upstream_failed",
+        "decide_blessing": "success",
+        "log_to_mlflow": "success",
+        "push_model": "upstream_failed",
+    }
+    assert damaged.get()["note"].startswith("Verdict: PAUSED: anomalies")
+
+
+def test_a_damaged_day_is_not_tried_twice_and_leaves_its_evidence(world: World, damaged: Run) -> None:
+    assert damaged.tasks["validate_examples"]["try_number"] == 1
+
+    anomalies = world.store.read_json(damaged.output("validate_examples"))
+    assert {finding["feature"] for finding in anomalies["findings"]} == {"item_id", "quantity"}
+
+
+def test_a_drifted_night_is_judged_and_not_published(unusual: Run) -> None:
+    states = unusual.states
+
+    assert states.pop("push_model") == "skipped"
+    assert set(states.values()) == {"success"}
+    assert unusual.get()["note"].startswith("Verdict: PAUSED: device")
+    assert "not published, PAUSED" in unusual.log_text("push_model")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_tasks_log_holds_nothing_but_what_concerns_the_night(nights: list[Run], step: str) -> None:
+    ran = [run for run in nights if run.tasks[step]["try_number"]]
+    events = [event for run in ran for event in run.log(step) if "level" in event]
+    ours = [event for event in events if event["logger"].startswith(OURS)]
+    loud = [event["event"] for event in events if event["level"] not in QUIET and event not in ours]
+
+    assert ours
+    assert set(loud) <= {"Task failed with exception"}
+
+
+def test_a_repeated_night_changes_nothing(world: World, normal: Run) -> None:
+    before = state_of_the_world(world, normal)
+
+    normal.post("/clear", dry_run=False)
+    normal.wait()
+
+    assert {task["try_number"] for task in normal.tasks.values()} == {2}
+    assert set(normal.states.values()) == {"success"}
+    assert state_of_the_world(world, normal) == before
+
+
+def test_a_missing_connection_stops_the_night_at_once_and_says_what_to_add(world: World) -> None:
+    run = only_run(world, "retrain_lost").wait()
+
+    assert run.get()["state"] == "failed"
+    assert run.states["land_examples"] == "failed"
+    assert run.tasks["land_examples"]["try_number"] == 1
+    assert "Add it under Admin > Connections or as AIRFLOW_CONN_KAFKA_NOWHERE" in run.log_text(
+        "land_examples"
+    )
+
+
+def test_a_training_that_is_marked_as_failed_ends_its_workers(world: World) -> None:
+    run = only_run(world, "retrain_endless")
+    words = f"ml.training.child train {world.store.root}/endless/"
+    world.wait_until(lambda: list(processes_of(words)), "training")
+
+    run.patch("/taskInstances/train_candidate", new_state="failed")
+
+    world.wait_until(lambda: not list(processes_of(words)), "without workers")
+    world.wait_until(lambda: "stopped on request" in run.log_text("train_candidate"), "told")
+    assert run.states["train_candidate"] == "failed"
