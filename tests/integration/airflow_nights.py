@@ -24,7 +24,7 @@ RECORDS = 8_000
 NIGHT_SECONDS = 900
 PAUSE_SECONDS = 0.5
 
-# A day of 8,000 clicks cannot show a gain of 0.2 %; the gate asks for less, and the model is smaller.
+# Days of 8,000 clicks: a smaller model learns from one of them, and a gate judges it on some 2,000 rows.
 SMALL = {
     "RETRAIN_LANDING__SEEK": "scan",
     "RETRAIN_LANDING__SETTLE_MINUTES": "0",
