@@ -28,6 +28,7 @@ def main() -> None:
         return
     python = find_python()
     check_space()
+    check_compiler(python)
     if not (VENV / "bin" / "python").exists():
         run(python, "-m", "venv", str(VENV))
     if not (VENV / "bin" / "uv").exists():
@@ -65,6 +66,19 @@ def check_space() -> None:
     if free < NEEDED_GIB:
         sys.exit(
             f"{ROOT} has {free:.1f} GiB free; the packages and a demo need {NEEDED_GIB} GiB. Make room first."
+        )
+
+
+def check_compiler(python: str) -> None:
+    """Stop before the one package that has no wheel (pyfarmhash, for TFDV) fails to compile."""
+    code = "import sysconfig, os; print(os.path.join(sysconfig.get_paths()['include'], 'Python.h'))"
+    header = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    missing = [] if shutil.which("g++") else ["g++"]
+    missing += [] if Path(header).exists() else [f"python{PYTHON}-dev"]
+    if missing:
+        sys.exit(
+            f"{' and '.join(missing)} is missing; TFDV needs a package that is compiled when it is installed. "
+            f"On Debian 12 or Ubuntu: apt install {' '.join(missing)}."
         )
 
 
