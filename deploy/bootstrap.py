@@ -77,7 +77,7 @@ def check_compiler(python: str) -> None:
     missing += [] if Path(header).exists() else [f"python{PYTHON}-dev"]
     if missing:
         sys.exit(
-            f"{' and '.join(missing)} is missing; TFDV needs a package that is compiled when it is installed. "
+            f"{' and '.join(missing)} is missing; TFDV needs a package that is compiled on installation. "
             f"On Debian 12 or Ubuntu: apt install {' '.join(missing)}."
         )
 
