@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from rich.console import Console
@@ -106,4 +107,10 @@ def comparison_url(mlflow_uri: str, runs: dict[str, Any]) -> str:
     chosen = [runs[day] for day in sorted(runs)]
     ids = json.dumps([run.info.run_id for run in chosen], separators=(",", ":"))
     experiments = json.dumps([chosen[0].info.experiment_id])
-    return f"{mlflow_uri}/#/compare-runs?runs={ids}&experiments={experiments}"
+    return f"{mlflow_uri}/#/compare-runs?runs={quote(ids)}&experiments={quote(experiments)}"
+
+
+def run_table_url(mlflow_uri: str, runs: dict[str, Any]) -> str:
+    """MLflow's table of all nights; its start page shows experiments with language models first."""
+    experiment = next(iter(runs.values())).info.experiment_id
+    return f"{mlflow_uri}/#/experiments/{experiment}/runs?workflowType=machine_learning"
