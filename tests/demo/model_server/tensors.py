@@ -125,12 +125,18 @@ def _check_leaves(leaves: Sequence[Any], dtype: Any) -> None:
             )
 
 
+def _stays_finite(leaf: float, dtype: Any) -> bool:
+    """Whether the nearest value of the type is finite; the shortest decimal of its largest lies above it."""
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(np.asarray(leaf).astype(dtype.as_numpy_dtype)))
+
+
 def _fits(leaf: Any, dtype: Any) -> bool:
     fits: bool
     if dtype == tf.bool or isinstance(leaf, bool):
         fits = dtype == tf.bool and isinstance(leaf, bool)
     elif isinstance(leaf, float):
-        fits = dtype.is_floating and (not math.isfinite(leaf) or abs(leaf) <= dtype.max)
+        fits = dtype.is_floating and (not math.isfinite(leaf) or _stays_finite(leaf, dtype))
     elif isinstance(leaf, int) and dtype.is_floating:
         fits = abs(leaf) < 2 ** (np.finfo(dtype.as_numpy_dtype).nmant + 1)
     else:
