@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 from rich.console import Console
 from rich.table import Table
 
+from ml import release
 from ml.artifact import Window
+from ml.connections import MlflowConnection
 from ml.pipelines import load_pipeline
+from ml.release import LoggedRun
 from tests.demo.clicks import render
 from tests.demo.stack import Services
 from tests.demo.story import PIPELINE, Night
@@ -104,10 +106,9 @@ def example_of(night: Night) -> dict[str, Any]:
 
 def comparison_url(mlflow_uri: str, runs: dict[str, Any]) -> str:
     """MLflow's page that puts the nights side by side."""
-    chosen = [runs[day] for day in sorted(runs)]
-    ids = json.dumps([run.info.run_id for run in chosen], separators=(",", ":"))
-    experiments = json.dumps([chosen[0].info.experiment_id])
-    return f"{mlflow_uri}/#/compare-runs?runs={quote(ids)}&experiments={quote(experiments)}"
+    infos = [runs[day].info for day in sorted(runs)]
+    logged = [LoggedRun(info.experiment_id, info.run_id, url="", model_version="") for info in infos]
+    return release.comparison_url(MlflowConnection(uri=mlflow_uri), logged)
 
 
 def run_table_url(mlflow_uri: str, runs: dict[str, Any]) -> str:
