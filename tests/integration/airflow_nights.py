@@ -21,6 +21,19 @@ from tests.demo.stack import Services, running_services
 
 CLICKS = Path(__file__).parents[2] / "ml" / "pipelines" / "clicks"
 RECORDS = 8_000
+STEPS = [
+    "resolve_production",
+    "land_examples",
+    "compute_statistics",
+    "validate_examples",
+    "measure_drift",
+    "gather_window",
+    "train_candidate",
+    "evaluate_candidate",
+    "decide_blessing",
+    "log_to_mlflow",
+    "push_model",
+]
 NIGHT_SECONDS = 900
 PAUSE_SECONDS = 0.5
 

@@ -8,7 +8,15 @@ import pytest
 
 from tests.demo.clicks import Corruption, Day
 from tests.demo.follow import Backfill
-from tests.integration.airflow_nights import RECORDS, Run, World, copy_pipeline, processes_of, running_world
+from tests.integration.airflow_nights import (
+    RECORDS,
+    STEPS,
+    Run,
+    World,
+    copy_pipeline,
+    processes_of,
+    running_world,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 
@@ -21,19 +29,6 @@ DAYS = [
     Day(FIRST, RECORDS, seed=1),
     Day(FIRST + timedelta(days=1), RECORDS, seed=2, corruption=DAMAGE),
     Day(LAST, RECORDS, seed=3, devices=MANY_TABLETS),
-]
-STEPS = [
-    "resolve_production",
-    "land_examples",
-    "compute_statistics",
-    "validate_examples",
-    "measure_drift",
-    "gather_window",
-    "train_candidate",
-    "evaluate_candidate",
-    "decide_blessing",
-    "log_to_mlflow",
-    "push_model",
 ]
 QUIET = {"info", "debug"}
 OURS = ("ml.", "retraining.")
