@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,7 +10,7 @@ from ml.artifact import Artifact, Window
 from ml.config import Pipeline
 from ml.manifest import Identity
 from ml.pipelines import load_pipeline
-from ml.store import Draft, Store
+from ml.store import Store
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,15 @@ class Day:
         """The calendar day in the pipeline's time zone, ISO 8601."""
         return self.pipeline.name_of(self.window)
 
-    def produce(
+    def identify(
         self,
         kind: str,
         inputs: Mapping[str, Artifact | None],
         config: Mapping[str, Any],
-        write: Callable[[Draft], None],
         revision: int = 1,
-    ) -> Artifact:
-        """Return the artifact of this day that is made of these, writing it if it is not there."""
-        identity = Identity(kind, self.pipeline.name, self.window, inputs, config, revision)
-        return self.store.produce(identity, write)
+    ) -> Identity:
+        """What an artifact of this day is made of; see `ml.identities` for each kind."""
+        return Identity(kind, self.pipeline.name, self.window, inputs, config, revision)
 
     def settings(self, *sections: str) -> dict[str, Any]:
         """The named sections of ``pipeline.yaml``, and the schema's digest, as an identity keeps them."""

@@ -10,6 +10,7 @@ from typing import TypedDict
 
 from ml.artifact import Artifact, Window
 from ml.day import Day
+from ml.store import Draft
 
 
 class WindowDay(TypedDict):
@@ -57,21 +58,9 @@ def holdout_of(day: Day) -> Window:
     return Window(day.window.end - length * day.pipeline.training.holdout_fraction, day.window.end)
 
 
-def write_training_window(day: Day, days: Sequence[WindowDay]) -> Artifact:
+def write_training_window(day: Day, days: Sequence[WindowDay], draft: Draft) -> None:
     """Write down which days are learned from, and which are left out and why."""
-    inputs: dict[str, Artifact | None] = {}
-    for part in days:
-        inputs[f"examples-{part['day']}"] = part["examples"]
-        inputs[f"statistics-{part['day']}"] = part["statistics"]
-        inputs[f"anomalies-{part['day']}"] = part["anomalies"]
-    left_out = {part["day"]: part["left_out"] for part in days if part["left_out"]}
-    holdout = holdout_of(day).as_json()
-    return day.produce(
-        "training_window",
-        inputs,
-        {"left_out": left_out, "holdout": holdout},
-        lambda draft: draft.write_json({"days": list(days), "holdout": holdout}),
-    )
+    draft.write_json({"days": list(days), "holdout": holdout_of(day).as_json()})
 
 
 def read_training_rows(day: Day, training_window: Artifact) -> TrainingRows:

@@ -8,6 +8,14 @@ from ml.artifact import Artifact, Window
 from ml.connections import KafkaConnection
 from ml.day import Day
 from ml.errors import DataRejected
+from ml.identities import (
+    identify_anomalies,
+    identify_drift_report,
+    identify_examples,
+    identify_offsets,
+    identify_statistics,
+    identify_training_window,
+)
 from ml.pipelines import load_pipeline
 from ml.training_window import WindowDay, earlier_days, write_training_window
 
@@ -39,15 +47,13 @@ def land_examples(pipeline: str, start: str, end: str, *, kafka: KafkaConnection
     from ml import landing
 
     day = Day.of(pipeline, start, end)
-    config = day.settings("landing")
-    offsets = day.produce(
-        "offsets", {}, config, lambda draft: landing.resolve_offsets(day.pipeline, day.window, kafka, draft)
+    offsets = day.store.produce(
+        identify_offsets(day),
+        lambda draft: landing.resolve_offsets(day.pipeline, day.window, kafka, draft),
     )
     ranges = day.store.open(offsets)
-    examples = day.produce(
-        "examples",
-        {"offsets": offsets},
-        config,
+    examples = day.store.produce(
+        identify_examples(day, offsets),
         lambda draft: landing.land_examples(day.pipeline, day.window, ranges, kafka, draft),
     )
     landing.check_landed(day.pipeline, day.store.manifest(examples).facts, examples)
@@ -59,10 +65,8 @@ def compute_statistics(examples: Artifact) -> Artifact:
     from ml import validation
 
     day = Day.of_artifact(examples)
-    return day.produce(
-        "statistics",
-        {"examples": examples},
-        day.settings("features"),
+    return day.store.produce(
+        identify_statistics(day, examples),
         lambda draft: validation.compute_statistics(day.pipeline, day.store.open(examples), draft),
     )
 
@@ -76,10 +80,8 @@ def validate_examples(examples: Artifact, statistics: Artifact) -> Artifact:
     from ml import validation
 
     day = Day.of_artifact(statistics)
-    anomalies = day.produce(
-        "anomalies",
-        {"examples": examples, "statistics": statistics},
-        {**day.settings("validation"), "label": day.pipeline.label},
+    anomalies = day.store.produce(
+        identify_anomalies(day, examples, statistics),
         lambda draft: validation.validate_examples(
             day.pipeline,
             day.store.open(statistics),
@@ -104,7 +106,10 @@ def gather_window(
     today = WindowDay(
         day=day.name, examples=examples, statistics=statistics, anomalies=anomalies, left_out=None
     )
-    return write_training_window(day, [*earlier, today])
+    days = [*earlier, today]
+    return day.store.produce(
+        identify_training_window(day, days), lambda draft: write_training_window(day, days, draft)
+    )
 
 
 def measure_drift(statistics: Artifact, production: Artifact) -> Artifact:
@@ -117,10 +122,8 @@ def measure_drift(statistics: Artifact, production: Artifact) -> Artifact:
 
     day = Day.of_artifact(statistics)
     baseline: list[Artifact] = day.store.read_json(production)["statistics"]
-    return day.produce(
-        "drift_report",
-        {"statistics": statistics, "production": production},
-        day.settings("drift", "features"),
+    return day.store.produce(
+        identify_drift_report(day, statistics, production),
         lambda draft: validation.measure_drift(
             day.pipeline, day.store.open(statistics), [day.store.open(part) for part in baseline], draft
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ml.artifact import Artifact
 from ml.day import Day
+from ml.identities import identify_evaluation, identify_model
 from ml.training_window import read_training_rows
 
 
@@ -17,10 +18,8 @@ def train_candidate(training_window: Artifact) -> Artifact:
 
     day = Day.of_artifact(training_window)
     rows = read_training_rows(day, training_window)
-    return day.produce(
-        "model",
-        {"training_window": training_window},
-        {**day.settings("training", "features"), "label": day.pipeline.label},
+    return day.store.produce(
+        identify_model(day, training_window),
         lambda draft: training.train_candidate(
             day.pipeline, training.TrainingData(rows.days, rows.holdout), draft
         ),
@@ -42,9 +41,7 @@ def evaluate_candidate(model: Artifact, production: Artifact, training_window: A
     served: Artifact | None = day.store.read_json(production)["model"]
     rows = read_training_rows(day, training_window)
     models = evaluation.Models(day.store.open(model), day.store.open(served) if served else None)
-    return day.produce(
-        "evaluation",
-        {"model": model, "production": production, "training_window": training_window},
-        day.settings("gate", "slices", "features"),
+    return day.store.produce(
+        identify_evaluation(day, model, production, training_window),
         lambda draft: evaluation.evaluate_candidate(day.pipeline, models, rows.days[-1], rows.holdout, draft),
     )

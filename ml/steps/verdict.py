@@ -8,6 +8,7 @@ from ml.artifact import Artifact
 from ml.connections import MlflowConnection, ServingConnection
 from ml.day import Day
 from ml.errors import Misconfigured
+from ml.identities import identify_blessing, identify_production, identify_pushed_model
 from ml.training_window import read_training_rows
 
 
@@ -32,11 +33,9 @@ def resolve_production(
     from ml import release
 
     day = Day.of(pipeline, start, end)
-    return day.produce(
-        "production",
-        inputs={},
-        config={"model": day.pipeline.serving.model, "label": day.pipeline.serving.label, "refresh": refresh},
-        write=lambda draft: release.resolve_production(day.pipeline, serving, mlflow, day.store, draft),
+    return day.store.produce(
+        identify_production(day, refresh),
+        lambda draft: release.resolve_production(day.pipeline, serving, mlflow, day.store, draft),
     )
 
 
@@ -54,10 +53,8 @@ def decide_blessing(pipeline: str, start: str, end: str, evidence: dict[str, Art
 
     day = Day.of(pipeline, start, end)
     read: dict[str, Any] = {role: part and day.store.read_json(part) for role, part in evidence.items()}
-    return day.produce(
-        "blessing",
-        evidence,
-        day.settings("gate", "drift"),
+    return day.store.produce(
+        identify_blessing(day, evidence),
         lambda draft: evaluation.decide_blessing(
             day.pipeline, evaluation.Evidence(watermark=day.window.end, **read), draft
         ),
@@ -120,10 +117,8 @@ def push_model(
     day = Day.of_artifact(blessing)
     release.check_blessing(day.store.read_json(blessing))
     push = _push_of(day, blessing)
-    pushed = day.produce(
-        "pushed_model",
-        {"blessing": blessing, "model": push.model},
-        day.settings("serving"),
+    pushed = day.store.produce(
+        identify_pushed_model(day, blessing, push.model),
         lambda draft: release.push_model(day.pipeline, push, serving, mlflow, day.store, draft),
     )
     artifacts = {**logged["night"]["artifacts"], "pushed_model": pushed}

@@ -1,0 +1,86 @@
+"""What each artifact of a night is made of, one function a kind.
+
+The steps make artifacts by these identities, and the plan of a backfill looks them up by the same, without
+running anything. So a plan cannot promise what a step would not do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ml.artifact import Artifact
+from ml.day import Day
+from ml.manifest import Identity
+from ml.training_window import WindowDay, holdout_of
+
+
+def identify_production(day: Day, refresh: str = "") -> Identity:
+    """The version that is judged against: what served when the day was first run, or at a refresh."""
+    serving = day.pipeline.serving
+    return day.identify(
+        "production", {}, {"model": serving.model, "label": serving.label, "refresh": refresh}
+    )
+
+
+def identify_offsets(day: Day) -> Identity:
+    """Where the day lies in the topic."""
+    return day.identify("offsets", {}, day.settings("landing"))
+
+
+def identify_examples(day: Day, offsets: Artifact) -> Identity:
+    """The landed day."""
+    return day.identify("examples", {"offsets": offsets}, day.settings("landing"))
+
+
+def identify_statistics(day: Day, examples: Artifact) -> Identity:
+    """The day described."""
+    return day.identify("statistics", {"examples": examples}, day.settings("features"))
+
+
+def identify_anomalies(day: Day, examples: Artifact, statistics: Artifact) -> Identity:
+    """Where the day breaks the schema."""
+    config = {**day.settings("validation"), "label": day.pipeline.label}
+    return day.identify("anomalies", {"examples": examples, "statistics": statistics}, config)
+
+
+def identify_drift_report(day: Day, statistics: Artifact, production: Artifact) -> Identity:
+    """The day's distance from production's baseline."""
+    inputs = {"statistics": statistics, "production": production}
+    return day.identify("drift_report", inputs, day.settings("drift", "features"))
+
+
+def identify_training_window(day: Day, days: Sequence[WindowDay]) -> Identity:
+    """The days that are learned from, and those that are left out and why."""
+    inputs: dict[str, Artifact | None] = {}
+    for part in days:
+        inputs[f"examples-{part['day']}"] = part["examples"]
+        inputs[f"statistics-{part['day']}"] = part["statistics"]
+        inputs[f"anomalies-{part['day']}"] = part["anomalies"]
+    left_out = {part["day"]: part["left_out"] for part in days if part["left_out"]}
+    return day.identify(
+        "training_window", inputs, {"left_out": left_out, "holdout": holdout_of(day).as_json()}
+    )
+
+
+def identify_model(day: Day, training_window: Artifact) -> Identity:
+    """The candidate."""
+    config = {**day.settings("training", "features"), "label": day.pipeline.label}
+    return day.identify("model", {"training_window": training_window}, config)
+
+
+def identify_evaluation(
+    day: Day, model: Artifact, production: Artifact, training_window: Artifact
+) -> Identity:
+    """Candidate beside production."""
+    inputs = {"model": model, "production": production, "training_window": training_window}
+    return day.identify("evaluation", inputs, day.settings("gate", "slices", "features"))
+
+
+def identify_blessing(day: Day, evidence: Mapping[str, Artifact | None]) -> Identity:
+    """The verdict on what was measured."""
+    return day.identify("blessing", evidence, day.settings("gate", "drift"))
+
+
+def identify_pushed_model(day: Day, blessing: Artifact, model: Artifact) -> Identity:
+    """The publication."""
+    return day.identify("pushed_model", {"blessing": blessing, "model": model}, day.settings("serving"))
