@@ -1,4 +1,4 @@
-"""Telling a person that a night was blocked or has failed."""
+"""Telling a person that a night was blocked or has failed, and what a backfill came to."""
 
 from __future__ import annotations
 
@@ -9,31 +9,41 @@ from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 SLACK_CONNECTION = "slack_default"
+BACKFILL = "backfill"
 
 log = logging.getLogger(__name__)
 
 
 def notify(context: Any) -> None:
-    """Send one message to Slack, or to the log where no Slack Connection is configured.
+    """Tell what happened to a night, unless it belongs to a backfill, which is told of as a whole.
 
     Used as ``on_failure_callback`` of every task and ``on_skipped_callback`` of the push, so that a
     night speaks up once: what depends on a failed task does not fail by itself.
     """
     message = describe(context)
-    try:
-        Connection.get(SLACK_CONNECTION)
-    except AirflowNotFoundException:
-        log.warning("%s (Airflow has no Connection %r, so this was not sent)", message, SLACK_CONNECTION)
-        return
-    send(message)
+    if context["dag_run"].run_type == BACKFILL:
+        log.warning("%s (not sent: it belongs to a backfill, which reports once when it is over)", message)
+    else:
+        tell(message)
 
 
 def describe(context: Any) -> str:
     """What happened in which night, why, and where to look."""
     task = context["ti"]
     what = context.get("withheld") or f"stopped at {task.task_id}: {context['exception']}"
-    night = f"{context['data_interval_start']:%Y-%m-%d}"
-    return f"{task.dag_id}, night of {night}: {what}\n{task.log_url}"
+    start = context.get("data_interval_start")
+    run = f"night of {start:%Y-%m-%d}" if start else task.run_id
+    return f"{task.dag_id}, {run}: {what}\n{task.log_url}"
+
+
+def tell(message: str) -> None:
+    """Send one message to Slack, or to the log where no Slack Connection is configured."""
+    try:
+        Connection.get(SLACK_CONNECTION)
+    except AirflowNotFoundException:
+        log.warning("%s (Airflow has no Connection %r, so this was not sent)", message, SLACK_CONNECTION)
+        return
+    send(message)
 
 
 def send(message: str) -> None:

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from retraining.connections import read_connection
 from retraining.links import MlflowRunLink
-from retraining.notifications import notify
+from retraining.notifications import notify, tell
 
 
 class StepOperator(BaseOperator):
@@ -84,6 +84,24 @@ class PushOperator(StepOperator):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(on_skipped_callback=notify, **kwargs)
+
+
+class TellOperator(BaseOperator):
+    """Sends one message: what a report says, and where it is.
+
+    Args:
+        report: ``summary`` and ``url``, as a step returned them.
+    """
+
+    template_fields: Sequence[str] = ("report",)
+
+    def __init__(self, *, report: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.report = report
+
+    def execute(self, context: Context) -> None:  # noqa: ARG002 - Airflow's signature
+        """Send it."""
+        tell(f"{self.report['summary']}\n{self.report['url']}")
 
 
 def run_step(

@@ -13,7 +13,7 @@ from airflow.sdk import RetryAction
 from airflow.sdk.exceptions import AirflowSkipException
 from retraining import notifications, run_note
 from retraining.connections import read_connection
-from retraining.operators import StepOperator, TrainOperator, run_step
+from retraining.operators import StepOperator, TellOperator, TrainOperator, run_step
 from retraining.policies import RETRY_WHERE_IT_HELPS
 
 from ml import errors, steps
@@ -168,8 +168,15 @@ def test_a_missing_connection_says_where_to_add_it() -> None:
 def context() -> dict[str, Any]:
     from datetime import datetime
 
-    task = SimpleNamespace(dag_id="retrain_clicks", task_id="land_examples", log_url="http://airflow/log")
-    return {"ti": task, "data_interval_start": datetime(2026, 3, 10), "exception": errors.NoRecords("empty")}
+    task = SimpleNamespace(
+        dag_id="retrain_clicks", task_id="land_examples", run_id="by_hand", log_url="http://airflow/log"
+    )
+    return {
+        "ti": task,
+        "dag_run": SimpleNamespace(run_type="scheduled"),
+        "data_interval_start": datetime(2026, 3, 10),
+        "exception": errors.NoRecords("empty"),
+    }
 
 
 def test_a_stopped_night_says_which_where_and_why(context: dict[str, Any]) -> None:
@@ -186,6 +193,46 @@ def test_a_night_that_is_not_published_says_why(context: dict[str, Any]) -> None
     assert notifications.describe(context) == (
         "retrain_clicks, night of 2026-03-10: not published, PAUSED: device drifted\nhttp://airflow/log"
     )
+
+
+def test_a_run_of_no_night_is_named_by_its_id(context: dict[str, Any]) -> None:
+    del context["data_interval_start"]
+
+    assert notifications.describe(context).startswith("retrain_clicks, by_hand: stopped at land_examples")
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch, connection: Any) -> list[str]:
+    """What was sent to Slack, for which there is a Connection."""
+    connection("slack_default", conn_type="slackwebhook", password="token")
+    messages: list[str] = []
+    monkeypatch.setattr(notifications, "send", messages.append)
+    return messages
+
+
+def test_a_scheduled_night_pages(context: dict[str, Any], sent: list[str]) -> None:
+    notifications.notify(context)
+
+    assert sent == [notifications.describe(context)]
+
+
+@pytest.mark.parametrize("withheld", [None, errors.Withheld("not published, STALE")])
+def test_a_night_of_a_backfill_never_pages(
+    context: dict[str, Any], sent: list[str], withheld: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    context["dag_run"].run_type = "backfill"
+    context |= {"withheld": withheld}
+
+    notifications.notify(context)
+    assert sent == []
+    assert "it belongs to a backfill" in caplog.text
+
+
+def test_a_report_is_told_with_its_address(sent: list[str]) -> None:
+    report = {"summary": "21 nights: 20 as before, 1 stopped", "url": "http://mlflow/runs/1"}
+
+    TellOperator(task_id="tell", report=report).execute({})
+    assert sent == ["21 nights: 20 as before, 1 stopped\nhttp://mlflow/runs/1"]
 
 
 def test_without_a_slack_connection_the_message_is_logged(
