@@ -97,18 +97,20 @@ class Records:
         return version
 
     def settle(self, served: Version | None, registry: Registry) -> None:
-        """Check that the alias agrees with the label, or finish the push that was lost between the two.
+        """Check that the alias agrees with the label, or finish the move that was lost between the two.
 
         Raises:
-            Misconfigured: if they disagree and no lost push explains it.
+            Misconfigured: if they disagree and no lost move explains it.
         """
         digest = served and served.model["digest"]
         aliased = registry.production_digest()
         lost = self.ledger.on_the_way
-        if served and lost and lost["version"] == served.number:
-            log.warning("version %d was being pushed when that was lost; finishing it", served.number)
+        if served and lost and lost["to"] == served.number:
+            log.warning(
+                "the %s of version %d was lost on its way; finishing it", lost["action"], served.number
+            )
             registry.promote(served.model["digest"], served.number)
-            self.ledger.append("moved", served, lost["previous"])
+            self.ledger.finish(lost)
         elif digest != aliased or (served is None and self.ledger.last_served is not None):
             raise self._disagreement(served, aliased, registry.name)
 

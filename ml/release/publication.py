@@ -30,9 +30,11 @@ from ml.errors import RetrainingError, Unavailable
 from ml.features.requests import to_tensors
 from ml.release.fence import check_fence
 from ml.release.golden import ask_golden, read_rows
+from ml.release.ledger import MAX_REASON, Move, current_user
 from ml.release.production import Records, publication_lock
 from ml.release.push import Push
 from ml.release.registry import Registry
+from ml.release.run_labels import shorten
 from ml.release.server import ModelServer
 from ml.release.staging import stage, unstage, warmup_requests
 from ml.release.tracking import open_mlflow
@@ -141,7 +143,7 @@ class Publication:
 
     def announce(self) -> None:
         """Say in the ledger that the label is about to move."""
-        self.records.ledger.append("moving", self.version, self.previous)
+        self.records.ledger.append("moving", self._move)
 
     def move_label(self) -> None:
         """Let the version answer users. The previous one stays loaded."""
@@ -160,7 +162,21 @@ class Publication:
 
     def record(self) -> None:
         """Say in the ledger that it is done."""
-        self.records.ledger.append("moved", self.version, self.previous)
+        self.records.ledger.record(self._move)
+
+    @cached_property
+    def _move(self) -> Move:
+        blessing = self.records.store.read_json(self.push.blessing)
+        return Move(
+            action="push",
+            label=self._setting.label,
+            version=self.version,
+            previous=self.previous,
+            who=self.push.who or current_user(),
+            reason=shorten("; ".join(blessing["reasons"]), MAX_REASON),
+            verdict=blessing["verdict"],
+            evidence=self.push.blessing["uri"],
+        )
 
     @property
     def _setting(self) -> Serving:

@@ -24,6 +24,7 @@ class Push:
         production: what it was judged against.
         examples: directory of the day's examples, whose held-out rows warm the version up and test it.
         holdout: the held-out end of that day.
+        who: the DAG run that pushes, for the ledger; by default the user of the operating system.
     """
 
     model: Artifact
@@ -31,6 +32,7 @@ class Push:
     production: Artifact
     examples: Path
     holdout: Window
+    who: str = ""
 
 
 def push_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ml.artifact import Artifact
@@ -116,13 +117,14 @@ def push_model(
 
     day = Day.of_artifact(blessing)
     release.check_blessing(day.store.read_json(blessing))
-    push = _push_of(day, blessing)
+    run = logged["night"]
+    push = replace(_push_of(day, blessing), who=run["key"] if run["url"] else "")
     pushed = day.store.produce(
         identify_pushed_model(day, blessing, push.model),
         lambda draft: release.push_model(day.pipeline, push, serving, mlflow, day.store, draft),
     )
-    artifacts = {**logged["night"]["artifacts"], "pushed_model": pushed}
-    night = release.Night(**{**logged["night"], "artifacts": artifacts, "window": day.window})
+    artifacts = {**run["artifacts"], "pushed_model": pushed}
+    night = release.Night(**{**run, "artifacts": artifacts, "window": day.window})
     release.log_to_mlflow(day.pipeline, night, mlflow, day.store)
     return pushed
 

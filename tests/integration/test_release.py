@@ -105,7 +105,7 @@ def state(place: Place, registry: MlflowClient) -> dict[str, Any]:
         "directories": place.directories(),
         "production": aliased(registry, place, "production")["model.digest"],
         "registered": sorted((version.version, version.tags.get("serving.version")) for version in versions),
-        "ledger": [{**entry, "at": None} for entry in place.ledger.entries()],
+        "ledger": [{**entry, "time": None, "previous": None} for entry in place.ledger.entries()],
     }
 
 
