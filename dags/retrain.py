@@ -20,6 +20,11 @@ RUN = {"key": "{{ dag.dag_id }}/{{ run_id }}", "url": "{{ ti.log_url.split('/tas
 REFRESH = Param(
     "", type="string", description="A reason to judge against what serves now, not what served then"
 )
+ACCEPT_GAP = Param("", type="string", description="A reason to land the day although records of it are gone")
+REFRESH_LANDING = Param(
+    "", type="string", description="A reason to land the day anew, with the late events that have come by now"
+)
+LANDING = {"accept_gap": "{{ params.accept_gap }}", "refresh": "{{ params.refresh_landing }}"}
 
 for pipeline in steps.load_valid_pipelines():
     kafka = {"kafka": pipeline.landing.connection}
@@ -32,7 +37,11 @@ for pipeline in steps.load_valid_pipelines():
         catchup=False,
         max_active_runs=1,
         default_args={"owner": pipeline.owner, "on_failure_callback": notify, **RETRIES},
-        params={"refresh_production": REFRESH},
+        params={
+            "refresh_production": REFRESH,
+            "accept_gap": ACCEPT_GAP,
+            "refresh_landing": REFRESH_LANDING,
+        },
         tags=["retraining", *pipeline.tags],
         doc_md=steps.__doc__,
     ):
@@ -41,7 +50,7 @@ for pipeline in steps.load_valid_pipelines():
         settled = TimeDeltaSensor(task_id="wait_for_settle", delta=settle, deferrable=True)
         refresh = {"refresh": "{{ params.refresh_production }}"}
         production = run_step(steps.resolve_production, {**night, **refresh}, serving | MLFLOW)
-        examples = run_step(steps.land_examples, night, kafka)
+        examples = run_step(steps.land_examples, {**night, **LANDING}, kafka)
         statistics = run_step(steps.compute_statistics, {"examples": examples})
         landed = {"examples": examples, "statistics": statistics}
         anomalies = run_step(steps.validate_examples, landed)

@@ -96,7 +96,13 @@ def diff_schema(chosen: argparse.Namespace) -> str:
 
 def _walk(chosen: argparse.Namespace) -> Walk:
     zone = steps.load_pipeline(chosen.pipeline).landing.time_zone
-    return Walk(chosen.pipeline, Window.of_day(chosen.day, zone), chosen.refresh_production)
+    return Walk(
+        chosen.pipeline,
+        Window.of_day(chosen.day, zone),
+        refresh=chosen.refresh_production,
+        accept_gap=chosen.accept_gap,
+        refresh_landing=chosen.refresh,
+    )
 
 
 def _pipeline(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -113,6 +119,18 @@ def _night(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         default="",
         metavar="REASON",
         help="judge against what serves now, not against what served at the first try",
+    )
+    parser.add_argument(
+        "--accept-gap",
+        default="",
+        metavar="REASON",
+        help="land the day although the topic has lost some of it; said of everything made from the day",
+    )
+    parser.add_argument(
+        "--refresh",
+        default="",
+        metavar="REASON",
+        help="land the day anew, with the late events that have come by now",
     )
     return parser
 

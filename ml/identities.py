@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from ml.artifact import Artifact
 from ml.day import Day
+from ml.decisions import Decision, Decisions
 from ml.manifest import Identity
 from ml.training_window import WindowDay, holdout_of
 
@@ -22,9 +23,11 @@ def identify_production(day: Day, refresh: str = "") -> Identity:
     )
 
 
-def identify_offsets(day: Day) -> Identity:
-    """Where the day lies in the topic."""
-    return day.identify("offsets", {}, day.settings("landing"))
+def identify_offsets(day: Day, decision: Decision | None = None) -> Identity:
+    """Where the day lies in the topic, and what a person decided about it: by default what stands now."""
+    reasons = (Decisions.of(day).standing if decision is None else decision).as_json()
+    config = day.settings("landing")
+    return day.identify("offsets", {}, {**config, "decision": reasons} if reasons else config)
 
 
 def identify_examples(day: Day, offsets: Artifact) -> Identity:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +71,14 @@ class Manifest:
 
     Attributes:
         identity: what it is made of.
-        digest: SHA-256 over the identity, the files and the facts.
+        digest: SHA-256 over the identity, the files, the facts and, if there are any, the caveats.
         facts: exact and repeatable findings (counts, digests); part of the artifact's digest.
         measurements: what differs from one writing to the next (seconds, rates); no part of it.
         files: relative path → {"sha256", "size"}, the size in bytes. All are verified on reading; those
             below ``measured/`` (logs with clocks in them) are no part of the digest.
         code: the git commit that wrote it and whether the work tree was dirty.
+        caveats: what a person accepted and a reader must know, in sentences: its own, and those of all that
+            it is made from.
     """
 
     identity: Identity
@@ -86,6 +88,7 @@ class Manifest:
     measurements: dict[str, Any]
     code: dict[str, Any]
     created_at: str
+    caveats: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
@@ -115,4 +118,5 @@ class Manifest:
         repeatable = {
             name: file["sha256"] for name, file in self.files.items() if not name.startswith(MEASURED)
         }
-        return digest_of({**self.identity.content(), "files": repeatable, "facts": self.facts})
+        content = {**self.identity.content(), "files": repeatable, "facts": self.facts}
+        return digest_of({**content, "caveats": self.caveats} if self.caveats else content)

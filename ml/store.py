@@ -39,12 +39,14 @@ class Draft:
         path: the directory to write files into; below ``measured/`` goes what no second writing repeats.
         facts: see `Manifest.facts`.
         measurements: see `Manifest.measurements`.
+        caveats: see `Manifest.caveats`; those of the inputs are there from the beginning.
     """
 
     path: Path
     kind: str
     facts: dict[str, Any] = field(default_factory=dict)
     measurements: dict[str, Any] = field(default_factory=dict)
+    caveats: list[str] = field(default_factory=list)
 
     def write_json(self, value: Any, name: str | None = None) -> None:
         """Write canonical JSON to ``name``, by default ``<kind>.json``."""
@@ -128,7 +130,7 @@ class Store:
             log.info("an earlier try stopped before it was done; starting again")
             shutil.rmtree(partial)
         partial.mkdir(parents=True)
-        draft = Draft(partial, identity.kind)
+        draft = Draft(partial, identity.kind, caveats=self._caveats_of(identity))
         started = time.monotonic()
         write(draft)
         draft.measurements.setdefault("seconds", round(time.monotonic() - started, 3))
@@ -144,6 +146,11 @@ class Store:
         partial.rename(path)
         sync(path.parent)
         return Artifact(kind=identity.kind, uri=identity.uri, digest=manifest.digest)
+
+    def _caveats_of(self, identity: Identity) -> list[str]:
+        """The caveats of everything that an artifact is made from, each once."""
+        inputs = [artifact for artifact in identity.inputs.values() if artifact]
+        return sorted({caveat for artifact in inputs for caveat in self.manifest(artifact).caveats})
 
     def _path(self, uri: str) -> Path:
         if not uri.startswith(SCHEME):
@@ -172,6 +179,7 @@ def _seal(identity: Identity, draft: Draft) -> Manifest:
         measurements=draft.measurements,
         code=code_version(),
         created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        caveats=draft.caveats,
     )
     manifest = replace(unsigned, digest=unsigned.computed_digest())
     (draft.path / MANIFEST).write_text(json.dumps(manifest.as_json(), indent=2, sort_keys=True) + "\n")

@@ -30,11 +30,15 @@ class Walk:
         pipeline: the pipeline's name.
         window: the day.
         refresh: a reason to judge against what serves now and not what served at the first try.
+        accept_gap: a reason to land the day although records of it are gone.
+        refresh_landing: a reason to land the day anew, with its late events.
     """
 
     pipeline: str
     window: Window
     refresh: str = ""
+    accept_gap: str = ""
+    refresh_landing: str = ""
 
     @property
     def night(self) -> dict[str, str]:
@@ -51,7 +55,9 @@ class Walk:
     @cached_property
     def land_examples(self) -> Artifact:
         """The landed day."""
-        return steps.land_examples(**self.night, kafka=self._kafka)
+        return steps.land_examples(
+            **self.night, accept_gap=self.accept_gap, refresh=self.refresh_landing, kafka=self._kafka
+        )
 
     @cached_property
     def compute_statistics(self) -> Artifact:

@@ -2,6 +2,6 @@
 
 from ml.landing.examples import land_examples
 from ml.landing.offsets import resolve_offsets
-from ml.landing.verdict import check_landed
+from ml.landing.verdict import check_landed, check_refreshed
 
-__all__ = ["check_landed", "land_examples", "resolve_offsets"]
+__all__ = ["check_landed", "check_refreshed", "land_examples", "resolve_offsets"]

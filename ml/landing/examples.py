@@ -16,6 +16,7 @@ from ml.artifact import Window
 from ml.config import Pipeline
 from ml.connections import KafkaConnection
 from ml.landing.block import Block
+from ml.landing.expiry import read_ranges
 from ml.landing.files import ParquetFiles
 from ml.landing.progress import Progress
 from ml.landing.ranges import OFFSETS_FILE, OffsetManifest
@@ -57,20 +58,19 @@ def land_examples(
         WindowExpired: if the topic has lost some of the manifest's offsets.
     """
     manifest = OffsetManifest.read(offsets)
-    selection = Selection.of(pipeline.landing, pipeline.read_schema(), window)
+    selection = Selection.of(
+        pipeline.landing, pipeline.read_schema(), window, with_late=bool(manifest.decision.refresh)
+    )
     progress = Progress(manifest.record_count)
     with Topic(kafka, manifest.topic) as topic:
         topic.partitions()  # asks once, so that what is out of reach is named now and not after a silence
-        tally = _write(_landed(selection, _blocks(topic, manifest)), selection, progress, draft.path)
+        tally = _write(
+            _landed(selection, read_ranges(topic, manifest, window)), selection, progress, draft.path
+        )
     shutil.copyfile(offsets / OFFSETS_FILE, draft.path / OFFSETS_FILE)
     draft.facts.update(tally.as_facts())
     draft.measurements.update(seconds=progress.seconds, records_per_second=progress.rate)
     log.info("%s %s: %s", pipeline.name, window, _sentence(tally, progress))
-
-
-def _blocks(topic: Topic, manifest: OffsetManifest) -> Iterator[Block]:
-    for one in manifest.ranges:
-        yield from topic.read(one.partition, one.start, one.end)
 
 
 def _landed(selection: Selection, blocks: Iterable[Block]) -> Iterator[Landed]:

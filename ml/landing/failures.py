@@ -65,8 +65,8 @@ def failure_of(error: KafkaError, topic: str, servers: str) -> RetrainingError:
     if code in GONE:
         return WindowExpired(
             f"Offsets of the topic {topic!r} that the manifest names are no longer there. {said}. "
-            "Retention has passed over them, or the topic was made anew. A copy of them may be landed from "
-            "another topic; this one cannot give the same day again."
+            "Retention has passed over them, or the topic was made anew. Land the day from a copy of the "
+            "topic that still holds them, or what is left of it with --accept-gap REASON."
         )
     return Unavailable(
         f"The brokers at {servers} did not answer about the topic {topic!r}. {said}. Try again."

@@ -4,51 +4,69 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ml.artifact import Window
 from ml.config import Landing, Pipeline
 from ml.connections import KafkaConnection
+from ml.decisions import Decision
 from ml.errors import Misconfigured
+from ml.landing.cleanup import is_compacted
 from ml.landing.ranges import MINUTE_MS, OFFSETS_FILE, OffsetManifest, OffsetRange, settled_ms
-from ml.landing.retention import check_retention
+from ml.landing.retention import check_gap, find_losses
 from ml.landing.topic import Topic
 from ml.store import Draft
 
 log = logging.getLogger(__name__)
 
 
-def resolve_offsets(pipeline: Pipeline, window: Window, kafka: KafkaConnection, draft: Draft) -> None:
+def resolve_offsets(
+    pipeline: Pipeline, window: Window, decision: Decision, kafka: KafkaConnection, draft: Draft
+) -> None:
     """Write the offset ranges that hold a window, so that every try lands the same records.
 
     ``seek: time`` asks the brokers for the first records produced ``slack_minutes`` before the window and
-    ``slack_minutes`` after it has settled, and takes the partition's end where that answer proves wrong.
-    ``seek: scan`` takes all that the topic holds, and finds its end by reading to it, for brokers that know
-    neither the time nor the end.
+    ``slack_minutes`` after it has settled, and takes the partition's end where that answer proves wrong, or
+    where a person wants the late events too. ``seek: scan`` takes all that the topic holds, and finds its end
+    by reading to it, for brokers that know neither the time nor the end.
 
     Args:
         pipeline: the settings.
         window: whose records are wanted.
+        decision: whether late events are wanted, and whether a gap is accepted.
         kafka: how to reach the brokers.
-        draft: gets ``offsets.json``; facts: ``partitions`` and ``offsets``, the number of both.
+        draft: gets ``offsets.json``; facts: ``partitions`` and ``offsets``, the number of both; caveats: the
+            gap that was accepted, if there is one.
 
     Raises:
         Unavailable: if no broker answers in time.
         Misconfigured: if topic, credentials or the type of the event time are wrong.
-        WindowExpired: if the topic no longer holds the whole window.
+        WindowExpired: if the topic no longer holds the whole window, or is compacted and so cannot show
+            that it does, and nobody has accepted that.
     """
     landing = pipeline.landing
     _check_event_time(pipeline)
-    find = _by_time if landing.seek == "time" else _by_scan
     with Topic(kafka, landing.topic) as topic:
-        ranges = tuple(find(topic, landing, window))
-    check_retention(landing.topic, window, ranges)
-    manifest = OffsetManifest(landing.topic, ranges)
+        ranges = tuple(_ranges(topic, landing, window, to_the_end=bool(decision.refresh)))
+    gap = replace(find_losses(window, ranges), compacted=is_compacted(kafka, landing.topic))
+    if not decision.accept_gap:
+        check_gap(landing.topic, window, gap)
+    else:
+        draft.caveats.extend(gap.caveats(pipeline.name_of(window), decision.accept_gap))
+        log.warning("%s", "; ".join(draft.caveats))
+    manifest = OffsetManifest(landing.topic, ranges, decision, gap.as_json() if gap else {})
     draft.write_json(manifest.as_json(landing, window), OFFSETS_FILE)
     draft.facts.update(partitions=len(ranges), offsets=manifest.record_count)
     log.info("%s %s: %d offsets in %d partitions", pipeline.name, window, manifest.record_count, len(ranges))
 
 
-def _by_time(topic: Topic, landing: Landing, window: Window) -> Iterator[OffsetRange]:
+def _ranges(topic: Topic, landing: Landing, window: Window, *, to_the_end: bool) -> Iterator[OffsetRange]:
+    if landing.seek == "scan":
+        return _by_scan(topic)
+    return _by_time(topic, landing, window, to_the_end=to_the_end)
+
+
+def _by_time(topic: Topic, landing: Landing, window: Window, *, to_the_end: bool) -> Iterator[OffsetRange]:
     slack = landing.slack_minutes * MINUTE_MS
     settled = settled_ms(landing, window)
     partitions = topic.partitions()
@@ -58,12 +76,12 @@ def _by_time(topic: Topic, landing: Landing, window: Window) -> Iterator[OffsetR
     ends = topic.offsets_at(partitions, settled + slack)
     for partition, (low, high) in watermarks.items():
         start, end = _within(starts[partition], high), _within(ends[partition], high)
-        if not _has_settled(topic, partition, (end, high), settled):
+        if to_the_end or not _has_settled(topic, partition, (end, high), settled):
             end = high
         yield OffsetRange(partition, start, end, low, high, _first_timestamp(topic, partition, low))
 
 
-def _by_scan(topic: Topic, _: Landing, __: Window) -> Iterator[OffsetRange]:
+def _by_scan(topic: Topic) -> Iterator[OffsetRange]:
     for partition in topic.partitions():
         low, stated_end = topic.watermarks(partition)
         high = topic.end_of(partition, max(low, stated_end - 1))

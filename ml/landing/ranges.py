@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from ml.artifact import Window
 from ml.config import Landing
+from ml.decisions import Decision
 
 OFFSETS_FILE = "offsets.json"
 MINUTE_MS = 60_000
@@ -43,16 +44,27 @@ class OffsetRange:
 
 @dataclass(frozen=True)
 class OffsetManifest:
-    """The ranges of all partitions of a topic, in the order of partitions."""
+    """The ranges of all partitions of a topic, in the order of partitions.
+
+    Attributes:
+        topic: its name.
+        ranges: what is read of each.
+        decision: what a person decided about them.
+        gap: what is missing of the window, as JSON; empty if it is whole.
+    """
 
     topic: str
     ranges: tuple[OffsetRange, ...]
+    decision: Decision = field(default_factory=Decision)
+    gap: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, directory: Path) -> Self:
         """Read the manifest from its artifact's directory."""
         content = json.loads((directory / OFFSETS_FILE).read_bytes())
-        return cls(content["topic"], tuple(OffsetRange(**one) for one in content["partitions"]))
+        ranges = tuple(OffsetRange(**one) for one in content["partitions"])
+        decision = Decision(**content.get("decision", {}))
+        return cls(content["topic"], ranges, decision, content.get("gap", {}))
 
     @property
     def record_count(self) -> int:
@@ -60,11 +72,13 @@ class OffsetManifest:
         return sum(one.end - one.start for one in self.ranges)
 
     def as_json(self, landing: Landing, window: Window) -> dict[str, Any]:
-        """What ``offsets.json`` holds."""
+        """What ``offsets.json`` holds. ``decision`` and ``gap`` are there only if there are any."""
+        exceptions = {"decision": self.decision.as_json(), "gap": self.gap}
         return {
             "topic": self.topic,
             "seek": landing.seek,
             "window": window.as_json(),
-            "retention": "complete",
+            "retention": "accepted gap" if self.gap else "complete",
             "partitions": [asdict(one) for one in self.ranges],
+            **{name: value for name, value in exceptions.items() if value},
         }

@@ -1,41 +1,135 @@
 """Whether the topic still holds a whole window, which its offsets alone do not show.
 
 Asked for a moment that retention has passed over, a broker answers the lowest offset that it still has, as
-if the day began there. So the time of the first record still there is held against the window's start.
+if the day began there. So the time of the first record still there is held against the window's start. A
+topic that is compacted loses records between others, and nothing that a broker tells shows which.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 from ml.artifact import Window
 from ml.errors import WindowExpired
 from ml.landing.ranges import OffsetRange
 
-log = logging.getLogger(__name__)
+ADVICE = (
+    "Land a later day, or raise retention.ms of the topic before the next one is lost. To go on with what is "
+    "left, land the day with --accept-gap REASON (in Airflow the parameter accept_gap), a reason not given "
+    "for this day before: it stays with everything that is made from the day."
+)
+COMPACTED_ADVICE = (
+    "Land from a topic with cleanup.policy=delete. To go on with what is there, land the day with "
+    "--accept-gap REASON (in Airflow the parameter accept_gap): it stays with everything that is made from "
+    "the day."
+)
 
 
-def check_retention(topic: str, window: Window, ranges: Sequence[OffsetRange]) -> None:
-    """Check that nothing of the window was deleted.
+@dataclass(frozen=True)
+class Loss:
+    """What one partition has lost of a window.
+
+    Attributes:
+        partition: its number.
+        low: the lowest offset that it still has.
+        first_timestamp: when the record there was produced (milliseconds since the epoch); None if
+            nothing is left.
+        share: the part of the window's time before that record, from 0 to 1.
+    """
+
+    partition: int
+    low: int
+    first_timestamp: int | None
+    share: float
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What is missing of a window, or cannot be shown to be there; false if it is whole.
+
+    Attributes:
+        partitions: how many the topic has.
+        losses: those of them that retention has taken some from.
+        compacted: whether the topic's cleanup policy removes records between others.
+    """
+
+    partitions: int
+    losses: tuple[Loss, ...] = ()
+    compacted: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.losses) or self.compacted
+
+    @property
+    def share(self) -> float:
+        """The part of the window that retention has taken, all partitions alike, from 0 to 1."""
+        return sum(loss.share for loss in self.losses) / self.partitions
+
+    def as_json(self) -> dict[str, Any]:
+        """What the offset manifest says of it."""
+        return {
+            "share": self.share,
+            "losses": [asdict(loss) for loss in self.losses],
+            "compacted": self.compacted,
+        }
+
+    def caveats(self, day: str, reason: str) -> Iterator[str]:
+        """What a reader of anything made from the day must know, if a person accepted the gap."""
+        accepted = f"accepted: {reason}"
+        if self.losses:
+            yield f"{day}: {about(self.share)} of the window was lost to retention, {accepted}"
+        if self.compacted:
+            yield f"{day}: compaction may have removed records of the window, {accepted}"
+        if not self:
+            yield f"{day}: the topic has lost records of the window, nobody can say how many, {accepted}"
+
+
+def find_losses(window: Window, ranges: Sequence[OffsetRange]) -> Gap:
+    """What retention has deleted of a window.
 
     A partition from which nothing was deleted (its lowest offset is 0) is whole. Otherwise the first record
     still there tells how far retention has come: records are produced after their event, so the window is
     whole if that record was produced at its start or before. A partition that was emptied tells nothing
     itself, and is trusted if another shows that retention reaches back beyond the window's start.
+    """
+    reaches_back = any(_reaches_back(one, window) for one in ranges)
+    losses = (
+        Loss(one.partition, one.low, one.first_timestamp, _share_lost(one, window))
+        for one in ranges
+        if _was_deleted_from(one) and not (_reaches_back(one, window) or (_is_empty(one) and reaches_back))
+    )
+    return Gap(len(ranges), tuple(losses))
+
+
+def check_gap(topic: str, window: Window, gap: Gap, found: str = "") -> None:
+    """Stop if a window is not whole.
+
+    Args:
+        topic: its name, for the message.
+        window: what was to be landed.
+        gap: what is missing of it.
+        found: when it was found out, if not at the beginning, such as " while it was read".
 
     Raises:
         WindowExpired: naming each partition that lost some, what is left, and how much is lost.
     """
-    reaches_back = any(_reaches_back(one, window) for one in ranges)
-    lost = [
-        one
-        for one in ranges
-        if _was_deleted_from(one) and not (_reaches_back(one, window) or (_is_empty(one) and reaches_back))
-    ]
-    if lost:
-        raise WindowExpired(_message(topic, window, ranges, lost))
+    if gap.losses:
+        raise WindowExpired(_loss_message(topic, window, gap, found))
+    if gap.compacted:
+        raise WindowExpired(
+            f"The topic {topic!r} is compacted (its cleanup.policy holds 'compact'): of records with the "
+            f"same key only the last is sure to be there, in each of its {gap.partitions} partitions, and "
+            f"nothing shows whether records of the window {window} are gone, nor how many; expected a topic "
+            f"that keeps every record until its retention ends. {COMPACTED_ADVICE}"
+        )
+
+
+def about(share: float) -> str:
+    """A share in words: what is less than half a percent is not nothing."""
+    return "less than 1%" if 0 < share < 0.005 else f"about {share:.0%}"
 
 
 def _was_deleted_from(one: OffsetRange) -> bool:
@@ -51,27 +145,25 @@ def _reaches_back(one: OffsetRange, window: Window) -> bool:
 
 
 def _share_lost(one: OffsetRange, window: Window) -> float:
-    """The part of the window's time that lies before the first record still there, from 0 to 1."""
     if one.first_timestamp is None:
         return 1.0
     return min((one.first_timestamp - window.start_ms) / (window.end_ms - window.start_ms), 1.0)
 
 
-def _message(topic: str, window: Window, ranges: Sequence[OffsetRange], lost: Sequence[OffsetRange]) -> str:
-    share = sum(_share_lost(one, window) for one in lost) / len(ranges)
+def _loss_message(topic: str, window: Window, gap: Gap, found: str) -> str:
     losses = "\n".join(
-        f"  partition {one.partition}: the first record still there was produced at {_when(one)} "
-        f"(offset {one.low}); about {_share_lost(one, window):.0%} lost"
-        for one in lost
+        f"  partition {loss.partition}: the first record still there was produced at {_when(loss)} "
+        f"(offset {loss.low}); {about(loss.share)} lost"
+        for loss in gap.losses
     )
     return (
-        f"Retention of the topic {topic!r} has deleted about {share:.0%} of the window {window}, in "
-        f"{len(lost)} of {len(ranges)} partitions; expected all of it to be there:\n{losses}\n"
-        "Land a later day, or raise retention.ms of the topic before the next one is lost."
+        f"Retention of the topic {topic!r} has deleted {about(gap.share)} of the window {window}{found}, in "
+        f"{len(gap.losses)} of {gap.partitions} partitions; expected all of it to be there:\n{losses}\n"
+        f"{ADVICE}"
     )
 
 
-def _when(one: OffsetRange) -> str:
-    if one.first_timestamp is None:
+def _when(loss: Loss) -> str:
+    if loss.first_timestamp is None:
         return "(none is)"
-    return datetime.fromtimestamp(one.first_timestamp / 1000, timezone.utc).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(loss.first_timestamp / 1000, timezone.utc).isoformat(timespec="seconds")

@@ -58,20 +58,21 @@ class Selection:
         event_time: the field with the event's time.
         start_ms: first millisecond of the window.
         end_ms: first millisecond after the window.
-        settled_ms: first millisecond at which a record comes too late.
+        settled_ms: first millisecond at which a record comes too late; None if none does.
     """
 
     parser: Parser
     event_time: str
     start_ms: int
     end_ms: int
-    settled_ms: int
+    settled_ms: int | None
 
     @classmethod
-    def of(cls, landing: Landing, schema: Schema, window: Window) -> Self:
-        """The selection of a window as the settings want it."""
+    def of(cls, landing: Landing, schema: Schema, window: Window, *, with_late: bool = False) -> Self:
+        """The selection of a window as the settings want it, or with its late events as well."""
         parser = Parser(schema.columns, landing.event_time)
-        return cls(parser, landing.event_time, window.start_ms, window.end_ms, settled_ms(landing, window))
+        settled = None if with_late else settled_ms(landing, window)
+        return cls(parser, landing.event_time, window.start_ms, window.end_ms, settled)
 
     @property
     def schema(self) -> pa.Schema:
@@ -83,7 +84,7 @@ class Selection:
         parsed = self.parser.parse(block.values)
         times = parsed.table[self.event_time].to_numpy()
         mine = (self.start_ms <= times) & (times < self.end_ms)
-        late = mine & (block.timestamps[parsed.rows] >= self.settled_ms)
+        late = mine & self._comes_too_late(block.timestamps[parsed.rows])
         accepted = np.flatnonzero(mine & ~late)
         examples = self._examples(block, parsed, accepted)
         rejects = self._rejects(block, parsed.rejects)
@@ -91,6 +92,11 @@ class Selection:
         tally.count_rejects(rejects)
         tally.count_unknown(parsed.unknown, accepted)
         return Landed(examples, rejects, tally)
+
+    def _comes_too_late(self, timestamps: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        if self.settled_ms is None:
+            return np.zeros(timestamps.size, bool)
+        return timestamps >= self.settled_ms
 
     def _examples(self, block: Block, parsed: Parsed, accepted: np.ndarray[Any, Any]) -> pa.Table:
         everything = len(accepted) == parsed.table.num_rows

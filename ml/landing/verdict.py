@@ -8,7 +8,7 @@ from typing import Any
 
 from ml.artifact import Artifact
 from ml.config import Pipeline
-from ml.errors import NoRecords, TooManyRejects
+from ml.errors import NoRecords, TooManyRejects, WindowExpired
 
 
 def check_landed(pipeline: Pipeline, facts: Mapping[str, Any], examples: Artifact | None = None) -> None:
@@ -29,6 +29,25 @@ def check_landed(pipeline: Pipeline, facts: Mapping[str, Any], examples: Artifac
         raise TooManyRejects(_rejects_message(pipeline, facts, rejected, records), examples)
     if not facts["accepted"]:
         raise NoRecords(_empty_message(pipeline, facts), examples)
+
+
+def check_refreshed(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Stop if a window that was landed anew holds less than it did: a refreshment can only add.
+
+    Args:
+        before: facts of the examples that the day had.
+        after: facts of those that it would have.
+
+    Raises:
+        WindowExpired: if there are fewer.
+    """
+    if after["accepted"] < before["accepted"]:
+        raise WindowExpired(
+            f"The topic now holds {after['accepted']} examples of the window; expected at least the "
+            f"{before['accepted']} that were landed from it before. It has lost some since, or was made "
+            "anew. The day stays as it was landed. To have the smaller one instead, give --accept-gap REASON "
+            "too (in Airflow the parameter accept_gap)."
+        )
 
 
 def _rejects_message(pipeline: Pipeline, facts: Mapping[str, Any], rejected: int, records: int) -> str:

@@ -49,6 +49,11 @@ class Findings:
             contents={kind: json.loads(file.read_bytes()) for kind, file in files.items() if file.exists()},
         )
 
+    @property
+    def caveats(self) -> list[str]:
+        """What a person accepted about the data of the night, in sentences, each once."""
+        return sorted({caveat for manifest in self.manifests.values() for caveat in manifest.caveats})
+
     def facts(self, kind: str) -> Mapping[str, Any]:
         """The facts in an artifact's manifest; none if there is no such artifact."""
         return self.manifests[kind].facts if kind in self.manifests else {}

@@ -20,6 +20,7 @@ def note_of(pipeline: Pipeline, window: Window, findings: Findings) -> str:
     """Verdict and reasons first, then the numbers that they come from."""
     parts = [
         *_verdict(pipeline, window, findings.contents.get("blessing")),
+        *_caveats(findings.caveats),
         *_metrics(findings.contents.get("evaluation")),
         *_slices(pipeline.gate.metric, findings.contents.get("evaluation")),
         *_drift(findings.contents.get("drift_report")),
@@ -42,6 +43,13 @@ def _verdict(pipeline: Pipeline, window: Window, blessing: Mapping[str, Any] | N
         yield from (f"- {finding}" for finding in blessing["findings"])
     against = blessing.get("judged_against")
     yield f"\nJudged against {f'version {against}' if against else 'no version: nothing was served yet'}.\n"
+
+
+def _caveats(caveats: Sequence[str]) -> Iterator[str]:
+    if caveats:
+        yield "Accepted by a person:\n"
+        yield from (f"- {caveat}" for caveat in caveats)
+        yield ""
 
 
 def _metrics(evaluation: Mapping[str, Any] | None) -> Iterator[str]:

@@ -158,4 +158,6 @@ def _summary(day: Day, blessing: Artifact | None) -> str:
     if blessing is None:
         return "no verdict: the gate was not reached"
     content = day.store.read_json(blessing)
-    return f"{content['verdict']}: {'; '.join(content['reasons'])}"
+    caveats = day.store.manifest(blessing).caveats
+    accepted = f" (accepted by a person: {'; '.join(caveats)})" if caveats else ""
+    return f"{content['verdict']}: {'; '.join(content['reasons'])}{accepted}"

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from ml import steps
 from ml.artifact import Artifact, Window
@@ -97,8 +98,8 @@ def log(broker: Broker, topic: str) -> Log:
     return Log(broker, topic)
 
 
-def land(window: Window, kafka: KafkaConnection) -> Artifact:
-    return steps.land_examples("clicks", **window.as_json(), kafka=kafka)
+def land(window: Window, kafka: KafkaConnection, **decided: str) -> Artifact:
+    return steps.land_examples("clicks", **window.as_json(), **decided, kafka=kafka)
 
 
 def table_of(store: Store, artifact: Artifact) -> pa.Table:
@@ -169,7 +170,7 @@ def test_what_is_produced_after_the_offsets_were_fixed_changes_nothing(
     monkeypatch.setenv("RETRAIN_HOME", str(tmp_path / "undisturbed"))
     undisturbed = land(window, kafka)
     monkeypatch.setenv("RETRAIN_HOME", str(tmp_path / "disturbed"))
-    kill_at("ml.landing.examples._blocks", 1, window, kafka)
+    kill_at("ml.landing.examples.read_ranges", 1, window, kafka)
     log.add_event(window.start_ms)
     log.flush()
 
@@ -177,8 +178,8 @@ def test_what_is_produced_after_the_offsets_were_fixed_changes_nothing(
 
 
 KILL_POINTS = {
-    "before the offsets are written": ("ml.landing.offsets.check_retention", 1),
-    "before the first record": ("ml.landing.examples._blocks", 1),
+    "before the offsets are written": ("ml.landing.offsets.check_gap", 1),
+    "before the first record": ("ml.landing.examples.read_ranges", 1),
     "in the middle": ("ml.landing.tally.Tally.add", 2),
     "before the manifest": ("ml.landing.examples._sentence", 1),
 }
@@ -240,6 +241,80 @@ def test_a_killed_landing_is_followed_by_one_with_the_same_digest(
     assert land(window, kafka) == undisturbed
     leftovers = [path for path in (tmp_path / "killed").rglob("*") if path.name.endswith(".partial")]
     assert leftovers == []
+
+
+def test_late_events_join_the_day_when_a_person_wants_it_and_then_for_every_landing(
+    store: Store, window: Window, kafka: KafkaConnection, log: Log
+) -> None:
+    log.add_day(window)
+    first = land(window, kafka)
+    log.add_event(window.end_ms - 1, arrival=window.end_ms + 5_000 * MINUTE)
+    log.add_event(window.end_ms - 1, arrival=window.end_ms - 1)
+    log.flush()
+    assert land(window, kafka) == first
+
+    refreshed = land(window, kafka, refresh="a delayed batch")
+
+    assert store.manifest(refreshed).facts["accepted"] == 602
+    assert store.manifest(refreshed).facts["late"] == 0
+    assert land(window, kafka) == land(window, kafka, refresh="a delayed batch") == refreshed
+    assert store.manifest(first).facts["accepted"] == 600
+    ranges = json.loads((store.open(refreshed) / "offsets.json").read_bytes())
+    assert ranges["decision"] == {"refresh": "a delayed batch"}
+
+
+def test_a_refreshment_that_would_lose_examples_changes_nothing(
+    store: Store,
+    window: Window,
+    kafka: KafkaConnection,
+    broker: Broker,
+    topic: str,
+) -> None:
+    Log(broker, topic).add_day(window)
+    first = land(window, kafka)
+    made_anew(broker, topic, {})
+    Log(broker, topic).add_day(window, records=30)
+
+    with pytest.raises(WindowExpired, match="holds 30 examples of the window; expected at least the 600"):
+        land(window, kafka, refresh="late events")
+    assert land(window, kafka) == first
+
+    accepted = land(window, kafka, refresh="late events", accept_gap="the topic was lost")
+    assert store.manifest(accepted).facts["accepted"] == 30
+    [caveat] = store.manifest(accepted).caveats
+    assert caveat.endswith("nobody can say how many, accepted: the topic was lost")
+
+
+def test_a_compacted_topic_is_landed_only_if_a_person_accepts_it(
+    store: Store, window: Window, kafka: KafkaConnection, broker: Broker, topic: str
+) -> None:
+    made_anew(broker, topic, {"cleanup.policy": "compact,delete"})
+    Log(broker, topic).add_day(window, records=30)
+    with pytest.raises(WindowExpired, match="is compacted"):
+        land(window, kafka)
+
+    accepted = land(window, kafka, accept_gap="keys are unique")
+
+    assert store.manifest(accepted).caveats == [
+        "2026-03-10: compaction may have removed records of the window, accepted: keys are unique"
+    ]
+    assert land(window, kafka) == land(window, kafka, accept_gap="again") == accepted
+
+
+def test_a_reason_for_a_gap_changes_nothing_where_there_is_none(
+    store: Store, window: Window, kafka: KafkaConnection, log: Log
+) -> None:
+    log.add_day(window)
+
+    assert land(window, kafka, accept_gap="just in case") == land(window, kafka)
+    assert not (store.root / "clicks" / "landing").exists()
+
+
+def made_anew(broker: Broker, topic: str, settings: dict[str, str]) -> None:
+    """Delete a topic and create it with other settings."""
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    admin.delete_topics([topic])[topic].result(30)
+    admin.create_topics([NewTopic(topic, PARTITIONS, 1, config=settings)])[topic].result(30)
 
 
 def failing_settings(bootstrap: str) -> Mapping[str, tuple[dict[str, str], type[RetrainingError], str]]:

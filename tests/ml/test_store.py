@@ -78,6 +78,41 @@ def test_the_digest_of_an_input_is_part_of_the_identity(store: Store, window: Wi
     assert identity(window, inputs=inputs[0]).key != identity(window, inputs=inputs[1]).key
 
 
+def write_with_caveat(draft: Draft) -> None:
+    write_numbers(draft)
+    draft.caveats.append("2026-03-10: half of it is gone, accepted: outage")
+
+
+def test_a_caveat_is_handed_on_to_everything_made_from_it(store: Store, window: Window) -> None:
+    examples = store.produce(identity(window), write_with_caveat)
+    statistics = store.produce(
+        identity(window, kind="statistics", inputs={"examples": examples, "more": None}), write_numbers
+    )
+    both = {"examples": examples, "statistics": statistics}
+    anomalies = store.produce(identity(window, kind="anomalies", inputs=both), write_numbers)
+
+    assert store.manifest(anomalies).caveats == ["2026-03-10: half of it is gone, accepted: outage"]
+
+
+def test_a_caveat_is_part_of_the_digest(tmp_path: Path, window: Window) -> None:
+    digests = {
+        Store(tmp_path / write.__name__).produce(identity(window), write)["digest"]
+        for write in (write_numbers, write_with_caveat)
+    }
+
+    assert len(digests) == 2
+
+
+def test_a_manifest_from_before_there_were_caveats_is_still_whole(store: Store, window: Window) -> None:
+    artifact = store.produce(identity(window), write_numbers)
+    path = store.open(artifact) / "manifest.json"
+    content = json.loads(path.read_text())
+    del content["caveats"]
+    path.write_text(json.dumps(content))
+
+    assert store.manifest(artifact).caveats == []
+
+
 @pytest.mark.parametrize("damage", [b"1 2 4", b"1 2 3 4", None])
 def test_changed_bytes_are_never_read(store: Store, window: Window, damage: bytes | None) -> None:
     artifact = store.produce(identity(window), write_numbers)

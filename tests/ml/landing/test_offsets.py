@@ -68,8 +68,8 @@ class ListedTopic:
             yield Block(0, np.array(offsets), np.array(self.times)[offsets], [b"{}"] * len(offsets))
 
 
-def by_time(topic: ListedTopic) -> OffsetRange:
-    return next(_by_time(topic, LANDING, WINDOW))  # type: ignore[arg-type]
+def by_time(topic: ListedTopic, *, to_the_end: bool = False) -> OffsetRange:
+    return next(_by_time(topic, LANDING, WINDOW, to_the_end=to_the_end))  # type: ignore[arg-type]
 
 
 def bounds(topic: ListedTopic) -> tuple[int, int]:
@@ -114,8 +114,14 @@ def test_the_first_timestamp_is_noted_where_something_was_deleted() -> None:
     assert by_time(ListedTopic([0, 1, 2, 3], low=2)).first_timestamp == WINDOW.start_ms + 2 * HOUR
 
 
+def test_a_refreshed_window_reaches_to_the_end_of_the_topic() -> None:
+    found = by_time(ListedTopic([-5, 0, 23, 30, 50]), to_the_end=True)
+
+    assert (found.start, found.end) == (1, 5)
+
+
 def test_a_scan_takes_everything_that_is_there() -> None:
-    found = next(_by_scan(ListedTopic([-90, 1, 90], low=1), LANDING, WINDOW))  # type: ignore[arg-type]
+    found = next(_by_scan(ListedTopic([-90, 1, 90], low=1)))  # type: ignore[arg-type]
 
     assert (found.start, found.end) == (1, 3)
 

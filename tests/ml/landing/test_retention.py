@@ -5,7 +5,7 @@ import pytest
 from ml.artifact import Window
 from ml.errors import WindowExpired
 from ml.landing.ranges import OffsetRange
-from ml.landing.retention import check_retention
+from ml.landing.retention import Gap, check_gap, find_losses
 
 WINDOW = Window.parse("2026-03-10T00:00:00+00:00", "2026-03-11T00:00:00+00:00")
 HOUR = 3_600_000
@@ -38,7 +38,7 @@ def emptied(partition: int = 0) -> OffsetRange:
     ids=["nothing deleted", "deleted before", "just whole", "both", "an idle partition", "a new topic"],
 )
 def test_a_whole_window_passes(ranges: list[OffsetRange]) -> None:
-    check_retention("clicks", WINDOW, ranges)
+    assert not find_losses(WINDOW, ranges)
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,36 @@ def test_a_window_that_retention_has_eaten_is_an_error_with_its_size(
     ranges: list[OffsetRange], lost: str
 ) -> None:
     with pytest.raises(WindowExpired, match=f"about {lost} of the window"):
-        check_retention("clicks", WINDOW, ranges)
+        check_gap("clicks", WINDOW, find_losses(WINDOW, ranges))
 
 
 def test_the_message_names_partition_and_first_record() -> None:
     with pytest.raises(
         WindowExpired, match=r"partition 1: .*2026-03-10T06:00:00\+00:00 \(offset 500\); about 25%"
     ):
-        check_retention("clicks", WINDOW, [untouched(0), kept_since(6, 1)])
+        check_gap("clicks", WINDOW, find_losses(WINDOW, [untouched(0), kept_since(6, 1)]))
+
+
+def test_a_loss_too_small_to_round_is_not_called_nothing() -> None:
+    gap = find_losses(WINDOW, [kept_since(0.05)])
+
+    with pytest.raises(WindowExpired, match="less than 1% of the window"):
+        check_gap("clicks", WINDOW, gap)
+
+
+def test_a_compacted_topic_is_an_error_whatever_its_offsets_say() -> None:
+    with pytest.raises(WindowExpired, match=r"compacted .*\n?.*--accept-gap REASON"):
+        check_gap("clicks", WINDOW, Gap(1, compacted=True))
+
+
+@pytest.mark.parametrize(
+    ("gap", "said"),
+    [
+        (find_losses(WINDOW, [kept_since(6)]), ["2026-03-10: about 25% of the window was lost to retention"]),
+        (Gap(2, compacted=True), ["2026-03-10: compaction may have removed records of the window"]),
+        (Gap(2), ["2026-03-10: the topic has lost records of the window, nobody can say how many"]),
+    ],
+    ids=["retention", "compaction", "a topic made anew"],
+)
+def test_an_accepted_gap_says_what_is_missing_and_why_that_was_accepted(gap: Gap, said: list[str]) -> None:
+    assert list(gap.caveats("2026-03-10", "outage")) == [f"{caveat}, accepted: outage" for caveat in said]

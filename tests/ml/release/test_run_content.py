@@ -117,6 +117,19 @@ def test_tags_say_verdict_reasons_digests_and_versions(
     assert re.fullmatch("[0-9a-f]{40}", tags.get("git.commit", "0" * 40))
 
 
+def test_what_a_person_accepted_is_a_tag_and_in_the_note(
+    pipeline: Pipeline, window: Window, findings: Findings
+):
+    caveat = "2026-03-03: about 31% of the window was lost to retention, accepted: broker outage"
+    manifests = {kind: replace(manifest, caveats=[caveat]) for kind, manifest in findings.manifests.items()}
+    accepted = replace(findings, manifests=manifests)
+
+    assert tags_of(pipeline, window, accepted)["retraining.caveats"] == caveat
+    assert note_of(pipeline, window, accepted).count(caveat) == 1
+    assert "retraining.caveats" not in tags_of(pipeline, window, findings)
+    assert "Accepted by a person" not in note_of(pipeline, window, findings)
+
+
 def test_the_code_is_the_one_that_reached_the_verdict_whoever_logs_it(
     pipeline: Pipeline, window: Window, findings: Findings
 ):
