@@ -258,6 +258,25 @@ class Gate(Section):
     floors: Floors
 
 
+class Canary(Section):
+    """How a blessed version is shown to a few users first; docs/tracks.md.
+
+    Attributes:
+        share: of the users who see it.
+        label: the model server's version label of the canary track.
+        servers: ``one`` where the label of the same model server tells the tracks apart, ``two`` where the
+            canary has a server of its own, whose crash cannot touch stable.
+        header: the request header, or gRPC metadata key, whose value keeps a user on one track.
+        connection: the Airflow Connection of the second model server.
+    """
+
+    share: Fraction = 0.10
+    label: str = "canary"
+    servers: Literal["one", "two"] = "two"
+    header: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]*$")] = "X-User-Id"
+    connection: str = "serving_canary_default"
+
+
 class Serving(Section):
     """Where the model is served.
 
@@ -268,6 +287,8 @@ class Serving(Section):
         warmup_requests: how many real rows warm a version up, at most 1000.
         golden_requests: how many held-out rows the served version must answer like the offline model.
         connection: the Airflow Connection of the model server.
+        canary: how a version is shown to a few users first; null publishes it to all at once. Part of no
+            identity: it does not change what is pushed.
     """
 
     model: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -276,6 +297,13 @@ class Serving(Section):
     warmup_requests: Annotated[int, Field(ge=0, le=1000)] = 100
     golden_requests: Count = 100
     connection: str = Field("serving_default", exclude=True)
+    canary: Canary | None = Field(None, exclude=True)
+
+    @model_validator(mode="after")
+    def _two_labels(self) -> Self:
+        if self.canary and self.canary.label == self.label:
+            raise ValueError(f"expected canary.label to differ from label, found {self.label!r} for both")
+        return self
 
 
 class Pipeline(Section):

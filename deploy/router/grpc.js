@@ -1,0 +1,152 @@
+/*
+ * The little of tensorflow.serving's protos that routing needs, read from the wire.
+ *
+ *     PredictRequest   1 model_spec                           ModelSpec    1 name  2 version  4 version_label
+ *     PredictResponse  1 outputs (map: 1 key, 2 TensorProto)  2 model_spec
+ *     TensorProto      4 tensor_content  5 float_val (packed)  Int64Value  1 value
+ *
+ * A label is set by appending another model_spec: protobuf merges repeated occurrences of a message field, and
+ * the last member of a oneof (version, version_label) wins. https://protobuf.dev/programming-guides/encoding/#last-one-wins
+ */
+import scores from 'scores.js';
+
+const VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5;
+const PREFIX = 5;
+
+/* The message of a unary call: its model, its label if any, or the error to answer with. */
+function readRequest(body) {
+    if (!body || body.length < PREFIX || body.readUInt32BE(1) !== body.length - PREFIX) {
+        return {error: {status: '3', message: 'Expected exactly one whole message.'}};
+    }
+    if (body[0] !== 0) {
+        return {error: {status: '12', message: 'A compressed request cannot be routed: turn compression off.'}};
+    }
+    const message = body.subarray(PREFIX);
+    const spec = {};
+    try {
+        fields(message).forEach(field => {
+            if (field.number === 1) {
+                Object.assign(spec, readSpec(field.bytes));
+            }
+        });
+    } catch (error) {
+        return {error: {status: '3', message: `Not a PredictRequest: ${error.message}`}};
+    }
+    return {model: spec.name, label: spec.label, message: message, error: refusal(spec)};
+}
+
+function refusal(spec) {
+    if (!/^[a-z][a-z0-9_]*$/.test(spec.name || '')) {
+        return {status: '3', message: 'Expected model_spec.name to be the name of a model.'};
+    }
+    if (spec.version !== undefined) {
+        return {status: '5', message: "Users' requests name no version: ask a model server itself."};
+    }
+    return undefined;
+}
+
+/* The same request, asking for a label. */
+function labelled(request, label) {
+    const name = Buffer.from(label);
+    const suffix = Buffer.from([1 << 3 | BYTES, name.length + 2, 4 << 3 | BYTES, name.length]);
+    const prefix = Buffer.alloc(PREFIX);
+    prefix.writeUInt32BE(request.message.length + suffix.length + name.length, 1);
+    return Buffer.concat([prefix, request.message, suffix, name]);
+}
+
+/* The scores and the version that a PredictResponse carries; nothing of one that is compressed or large. */
+function readResponse(body) {
+    const found = {scores: [], version: undefined};
+    if (body.length < PREFIX || body[0] !== 0 || body.length > scores.LARGEST) {
+        return found;
+    }
+    fields(body.subarray(PREFIX)).forEach(field => {
+        if (field.number === 1) {
+            found.scores = found.scores.concat(readOutput(field.bytes));
+        } else if (field.number === 2) {
+            found.version = readSpec(field.bytes).version;
+        }
+    });
+    return found;
+}
+
+function readSpec(bytes) {
+    const spec = {};
+    fields(bytes).forEach(field => {
+        if (field.number === 1) {
+            spec.name = field.bytes.toString();
+        } else if (field.number === 2) {
+            const value = fields(field.bytes)[0];
+            spec.version = value ? value.value : 0;
+        } else if (field.number === 4) {
+            spec.label = field.bytes.toString();
+        }
+    });
+    return spec;
+}
+
+function readOutput(entry) {
+    const parts = fields(entry);
+    const key = parts.find(field => field.number === 1);
+    const tensor = parts.find(field => field.number === 2);
+    if (!key || !tensor || key.bytes.toString() !== scores.OUTPUT) {
+        return [];
+    }
+    const content = fields(tensor.bytes).find(field => field.number === 4 || field.number === 5);
+    return content && content.bytes ? floats(content.bytes) : [];
+}
+
+function floats(bytes) {
+    const values = [];
+    for (let at = 0; at + 4 <= bytes.length; at += 4) {
+        values.push(bytes.readFloatLE(at));
+    }
+    return values;
+}
+
+/* The fields of one message, in order: {number, value} of varints and {number, bytes} of the rest. */
+function fields(bytes) {
+    const found = [];
+    let at = 0;
+    while (at < bytes.length) {
+        const key = varint(bytes, at);
+        const number = Math.floor(key.value / 8);
+        const type = key.value % 8;
+        const first = type === VARINT || type === BYTES ? varint(bytes, key.end) : {value: 0, end: key.end};
+        const end = first.end + size(type, first.value);
+        if (end > bytes.length) {
+            throw new Error('a field is cut off');
+        }
+        found.push({number: number, value: first.value, bytes: bytes.subarray(first.end, end)});
+        at = end;
+    }
+    return found;
+}
+
+function size(type, length) {
+    const sizes = {};
+    sizes[VARINT] = 0;
+    sizes[FIXED64] = 8;
+    sizes[BYTES] = length;
+    sizes[FIXED32] = 4;
+    if (sizes[type] === undefined) {
+        throw new Error(`wire type ${type}`);
+    }
+    return sizes[type];
+}
+
+/* Exact up to 2^53, which is enough for sizes and for version numbers of eleven digits. */
+function varint(bytes, at) {
+    let value = 0;
+    let factor = 1;
+    while (at < bytes.length && factor < 2 ** 70) {
+        value += (bytes[at] & 0x7f) * factor;
+        factor *= 128;
+        if (bytes[at++] < 0x80) {
+            return {value: value, end: at};
+        }
+    }
+    throw new Error('a number is cut off');
+}
+
+export default {readRequest, labelled, readResponse};

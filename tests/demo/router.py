@@ -1,0 +1,93 @@
+"""The router as a process: nginx with deploy/router's own configuration in front of real model servers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml.release.router import ROUTES
+from tests.demo.model_server.process import HOST, ModelServerProcess
+from tests.demo.process import ManagedProcess, free_port, listens
+
+CONFIGURATION = Path(__file__).parents[2] / "deploy" / "router"
+START_SECONDS = 60
+JAVASCRIPT_MODULE = Path("/usr/lib/nginx/modules/ngx_http_js_module.so")
+INSTALL = "The router is nginx with its JavaScript module: apt-get install nginx libnginx-mod-http-js"
+
+SITE = """
+upstream stable_rest {{ server {stable_rest}; keepalive 32; }}
+upstream stable_grpc {{ server {stable_grpc}; keepalive 32; }}
+upstream canary_rest {{ server {canary_rest}; keepalive 32; }}
+upstream canary_grpc {{ server {canary_grpc}; keepalive 32; }}
+server {{ listen {host}:{rest_port}; set $routes {routes}; include rest.conf; }}
+server {{ listen {host}:{grpc_port} http2; set $routes {routes}; include grpc.conf; }}
+"""
+
+
+@dataclass(frozen=True)
+class Router:
+    """A running router.
+
+    Attributes:
+        process: nginx's master.
+        rest: its REST address, ``http://host:port``.
+        grpc: its gRPC address, ``host:port``.
+        access_log: one JSON object for every prediction.
+    """
+
+    process: ManagedProcess
+    rest: str
+    grpc: str
+    access_log: Path
+
+
+def is_router_installed() -> bool:
+    """Whether nginx and its JavaScript module are there."""
+    return shutil.which("nginx") is not None and JAVASCRIPT_MODULE.exists()
+
+
+@contextmanager
+def running_router(
+    home: Path, models: Path, stable: ModelServerProcess, canary: ModelServerProcess | None = None
+) -> Iterator[Router]:
+    """Run nginx with the product's configuration on free ports of 127.0.0.1.
+
+    The share of the canary is set by `ml.release.router.set_share`, before or while it runs.
+
+    Args:
+        home: where its configuration, its log and its temporary files go.
+        models: the directory that the model servers share with us; routes are read below it.
+        stable: the model server of the stable track.
+        canary: a second model server; by default ``stable`` has both tracks.
+    """
+    shutil.copytree(CONFIGURATION, home, dirs_exist_ok=True)
+    (home / "temp").mkdir(exist_ok=True)
+    ports = {"rest_port": free_port(), "grpc_port": free_port()}
+    (home / "site.conf").write_text(
+        SITE.format(**_addresses(stable, canary), **ports, host=HOST, routes=models / ROUTES)
+    )
+    argv = ["nginx", "-p", home, "-c", home / "nginx.conf", "-e", "stderr", "-g", _directives()]
+    with ManagedProcess("router", argv, home / "nginx.log") as process:
+        process.wait_until(lambda: all(map(listens, ports.values())), START_SECONDS)
+        yield Router(
+            process,
+            f"http://{HOST}:{ports['rest_port']}",
+            f"{HOST}:{ports['grpc_port']}",
+            home / "access.log",
+        )
+
+
+def _addresses(stable: ModelServerProcess, canary: ModelServerProcess | None) -> dict[str, str]:
+    servers = {"stable": stable, "canary": canary or stable}
+    rest = {f"{track}_rest": server.rest.removeprefix("http://") for track, server in servers.items()}
+    return rest | {f"{track}_grpc": server.grpc for track, server in servers.items()}
+
+
+def _directives() -> str:
+    """Root's workers would be nobody, who cannot read what a test has written."""
+    user = "user root; " if os.geteuid() == 0 else ""
+    return f"{user}daemon off;"

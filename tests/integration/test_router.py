@@ -1,0 +1,294 @@
+"""nginx as deploy/router configures it, in front of real model servers, asked by users who never stop."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+import pytest
+
+from ml.config import Canary, Pipeline
+from ml.connections import ServingConnection
+from ml.pipelines import load_pipeline
+from ml.release.router import route_file, set_share
+from tests.demo.model_server.process import ModelServerProcess, running_model_server
+from tests.demo.process import free_port
+from tests.demo.router import INSTALL, Router, is_router_installed, running_router
+from tests.integration.scoring_model import ROWS, copied_into_place, save_scoring_model, scores
+from tests.integration.serving_client import Client, ModelDirectory, eventually
+from tests.integration.traffic import GrpcUsers, Reply, RestUsers, asking
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not is_router_installed(), reason=INSTALL),
+]
+
+MODEL = "clicks"
+USERS = [f"user-{number}" for number in range(150)]
+STABLE, CANARY = 1, 2
+PATH = f"/v1/models/{MODEL}:predict"
+# A version's slope is its number, so a score tells who has answered.
+SCORE = {version: scores(slope=version)[0][0] for version in (STABLE, CANARY)}
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Both tracks and how the router is told about them.
+
+    Attributes:
+        stable: a model server that has both versions, labelled.
+        serving: the connection to it.
+        model: its model.
+    """
+
+    stable: ModelServerProcess
+    serving: ServingConnection
+    model: ModelDirectory
+
+    def share(self, share: float, servers: str = "one") -> None:
+        """Let the canary answer this share."""
+        pipeline = with_canary(load_pipeline(MODEL), servers)
+        set_share(pipeline, self.serving, share, version=CANARY)
+
+
+def with_canary(pipeline: Pipeline, servers: str) -> Pipeline:
+    serving = pipeline.serving.model_copy(update={"canary": Canary(servers=servers)})
+    return pipeline.model_copy(update={"serving": serving})
+
+
+def config(model: ModelDirectory, *versions: int, **labels: int) -> str:
+    return f"model_config_list {{ config {{ {model.config(*versions, labels=labels)} }} }}"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> ModelDirectory:
+    models = tmp_path_factory.mktemp("models")
+    for version in (STABLE, CANARY):
+        save_scoring_model(models / f".saved-{version}", slope=version)
+        copied_into_place(models / f".saved-{version}", models / MODEL, version)
+    return ModelDirectory(MODEL, models / MODEL, models / MODEL)
+
+
+@pytest.fixture(scope="module")
+def tracks(model) -> Iterator[Tracks]:
+    models = model.path.parent
+    file = models / "models.config"
+    file.write_text(config(model, STABLE, CANARY, stable=STABLE, canary=CANARY))
+    flags = ["--model_config_file_poll_wait_seconds=0"]
+    with running_model_server(file, models / "server.log", flags) as server:
+        directories = {"models_dir": models, "server_models_dir": models, "config_file": file}
+        yield Tracks(server, ServingConnection(rest=server.rest, grpc=server.grpc, **directories), model)
+
+
+@pytest.fixture(scope="module")
+def router(tracks, tmp_path_factory) -> Iterator[Router]:
+    with running_router(
+        tmp_path_factory.mktemp("router"), tracks.serving.models_dir, tracks.stable
+    ) as router:
+        yield router
+
+
+@pytest.fixture(autouse=True)
+def no_route(tracks) -> Iterator[None]:
+    yield
+    route_file(load_pipeline(MODEL), tracks.serving).unlink(missing_ok=True)
+
+
+def users(router: Router, count: int = 1) -> list[RestUsers | GrpcUsers]:
+    ways = ((RestUsers(router.rest, MODEL), GrpcUsers(router.grpc, MODEL)) for _ in range(count))
+    return [way for pair in ways for way in pair]
+
+
+def answers(router: Router) -> list[Reply]:
+    """What every user is answered, over both faces."""
+    ways = users(router)
+    replies = [way.ask(user) for way in ways for user in USERS]
+    for way in ways:
+        way.close()
+    return replies
+
+
+def who_tried(replies: list[Reply]) -> dict[str, set[str]]:
+    """Who was answered by the canary, by face."""
+    return {
+        face: {reply.user for reply in replies if reply.face == face and reply.score == SCORE[CANARY]}
+        for face in ("rest", "grpc")
+    }
+
+
+def logged(router: Router, trace: str) -> dict[str, Any]:
+    """The line of the access log with this trace id."""
+
+    def lines() -> list[dict[str, Any]]:
+        lines = map(json.loads, router.access_log.read_text().splitlines())
+        return [line for line in lines if line["trace"] == trace]
+
+    return eventually(lines, bool)[0]
+
+
+def test_without_a_route_stable_answers_everybody(router):
+    assert {reply.score for reply in answers(router)} == {SCORE[STABLE]}
+
+
+def test_the_share_of_the_users_try_the_canary_and_over_both_faces_the_same_users(router, tracks):
+    tracks.share(0.2)
+
+    tried = who_tried(answers(router))
+
+    assert tried["rest"] == tried["grpc"]
+    spread = math.sqrt(len(USERS) * 0.2 * 0.8)
+    assert abs(len(tried["rest"]) - 0.2 * len(USERS)) < 3 * spread
+
+
+def test_a_user_stays_on_one_track_and_a_larger_share_keeps_those_who_tried_it(router, tracks):
+    seen = []
+    for share in (0.1, 0.1, 0.3):
+        tracks.share(share)
+        seen.append(who_tried(answers(router))["rest"])
+
+    assert seen[0] == seen[1]
+    assert seen[0] < seen[2]
+
+
+def test_the_share_changes_under_load_from_the_next_request_on_and_no_request_fails(router, tracks):
+    tracks.share(0.0)
+    with asking(users(router, count=2), USERS) as traffic:
+        for share, expected in ((1.0, CANARY), (0.0, STABLE), (1.0, CANARY)):
+            tracks.share(share)
+            assert {reply.score for reply in traffic.await_more(200)} == {SCORE[expected]}
+
+    assert traffic.failures == []
+
+
+def test_a_canary_label_that_is_gone_falls_back_and_the_log_says_so(router, tracks, model):
+    tracks.share(1.0)
+    client = Client(tracks.stable.grpc, tracks.stable.rest)
+    client.reload(model.config(STABLE, labels={"stable": STABLE}))
+    try:
+        replies = answers(router)
+        answer = httpx.post(f"{router.rest}{PATH}", json=body(), headers={"X-Request-Id": "gone"})
+    finally:
+        client.reload(model.config(STABLE, CANARY, labels={"stable": STABLE}))
+        client.wait_for_states(MODEL, {STABLE: "AVAILABLE", CANARY: "AVAILABLE"})
+        client.reload(model.config(STABLE, CANARY, labels={"stable": STABLE, "canary": CANARY}))
+        client.close()
+
+    assert {reply.score for reply in replies} == {SCORE[STABLE]}
+    assert answer.status_code == 200
+    line = logged(router, "gone")
+    assert (line["track"], line["outcome"], line["status"]) == ("canary", "failed", "400")
+    assert (line["answered_by"], line["answer"]) == ("stable", "ok")
+
+
+def test_a_canary_server_that_is_killed_under_load_costs_nobody_an_answer(tracks, model, tmp_path):
+    file = tmp_path / "canary.config"
+    file.write_text(config(model, CANARY, canary=CANARY))
+    with running_model_server(file, tmp_path / "canary.log") as canary:
+        tracks.share(1.0, servers="two")
+        with (
+            running_router(tmp_path / "router", tracks.serving.models_dir, tracks.stable, canary) as router,
+            asking(users(router, count=2), USERS) as traffic,
+        ):
+            assert {reply.score for reply in traffic.await_more(200)} == {SCORE[CANARY]}
+            canary.process.kill()
+            assert {reply.score for reply in traffic.await_more(200)} == {SCORE[STABLE]}
+
+    assert traffic.failures == []
+
+
+def test_a_server_that_is_down_from_the_start_is_no_reason_not_to_answer(tracks, tmp_path):
+    port = free_port()
+    nobody = replace(tracks.stable, grpc=f"127.0.0.1:{port}", rest=f"http://127.0.0.1:{port}")
+    tracks.share(0.5, servers="two")
+
+    with running_router(tmp_path, tracks.serving.models_dir, tracks.stable, nobody) as router:
+        assert {reply.score for reply in answers(router)} == {SCORE[STABLE]}
+
+
+def test_a_request_that_no_track_can_answer_is_the_users_own_fault(router, tracks):
+    tracks.share(1.0)
+
+    answer = httpx.post(
+        f"{router.rest}{PATH}", json={"instances": [{"nonsense": 1}]}, headers={"X-Request-Id": "nonsense"}
+    )
+
+    assert answer.status_code == 400
+    assert "error" in answer.json()
+    assert (logged(router, "nonsense")["track"], logged(router, "nonsense")["outcome"]) == (
+        "canary",
+        "refused",
+    )
+
+
+def test_a_route_that_cannot_be_read_leaves_everything_to_stable(router, tracks):
+    tracks.share(1.0)
+    route_file(load_pipeline(MODEL), tracks.serving).write_text("{")
+
+    assert {reply.score for reply in answers(router)} == {SCORE[STABLE]}
+
+
+@pytest.mark.parametrize("label", ["", "stable"])
+def test_users_name_production_s_label_or_none(router, tracks, label):
+    tracks.share(1.0)
+    by_rest = httpx.post(f"{router.rest}/v1/models/{MODEL}{label and '/labels/'}{label}:predict", json=body())
+    by_grpc = GrpcUsers(router.grpc, MODEL, label)
+
+    assert by_rest.json()["predictions"][0][0] == SCORE[CANARY]
+    assert by_grpc.ask("user").score == SCORE[CANARY]
+    by_grpc.close()
+
+
+def test_nobody_reaches_a_version_a_foreign_label_or_the_servers_own_controls(router, tracks, model):
+    for path in (f"/v1/models/{MODEL}/versions/2:predict", f"/v1/models/{MODEL}/labels/canary:predict"):
+        assert httpx.post(f"{router.rest}{path}", json=body()).status_code == 404
+    assert (
+        "Users' requests name the label stable" in GrpcUsers(router.grpc, MODEL, "canary").ask("user").error
+    )
+
+    controls = Client(router.grpc, router.rest)
+    with pytest.raises(Exception, match="ask a model server itself"):
+        controls.reload()
+    with pytest.raises(Exception, match="name no version"):
+        controls.predict(model.spec(version=CANARY))
+    controls.close()
+
+
+def test_the_access_log_has_the_trace_the_track_the_version_and_a_score(router, tracks):
+    tracks.share(1.0)
+    answer = httpx.post(
+        f"{router.rest}{PATH}", json=body(), headers={"X-Request-Id": "trace-1", "X-User-Id": "u"}
+    )
+    made_up = httpx.post(f"{router.rest}{PATH}", json=body(), headers={"X-Request-Id": 'a "quoted" id'})
+
+    line = logged(router, answer.headers["X-Request-Id"])
+    assert line["trace"] == "trace-1"
+    assert (line["face"], line["model"], line["track"], line["answered_by"]) == (
+        "rest",
+        MODEL,
+        "canary",
+        "canary",
+    )
+    assert float(line["score"]) in [score for [score] in scores(slope=CANARY)]
+    assert float(line["seconds"]) <= float(line["request_seconds"])
+    assert len(made_up.headers["X-Request-Id"]) == 32
+    assert logged(router, made_up.headers["X-Request-Id"])["outcome"] == "ok"
+
+
+def test_over_grpc_the_log_names_the_version_that_answered(router, tracks):
+    tracks.share(1.0)
+    lines_before = len(router.access_log.read_text().splitlines())
+
+    assert GrpcUsers(router.grpc, MODEL).ask("user").score == SCORE[CANARY]
+
+    lines = eventually(lambda: router.access_log.read_text().splitlines()[lines_before:], bool)
+    line = json.loads(lines[-1])
+    assert (line["face"], line["version"], line["status"]) == ("grpc", str(CANARY), "0")
+    assert float(line["score"]) in [score for [score] in scores(slope=CANARY)]
+
+
+def body() -> dict[str, Any]:
+    return {"instances": [dict(zip(ROWS, row, strict=True)) for row in zip(*ROWS.values(), strict=True)]}
