@@ -28,6 +28,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+@pytest.fixture(scope="session")
+def kafka_can_run() -> None:
+    """Skips, and says what to install, on a machine that cannot run Apache Kafka."""
+    from tests.demo.kafka import what_is_missing
+
+    if missing := what_is_missing():
+        pytest.skip(missing)
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A RETRAIN_HOME of the test's own."""

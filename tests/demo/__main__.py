@@ -17,12 +17,10 @@ from ml.store import Store
 from tests.demo import report
 from tests.demo.follow import Backfill, follow
 from tests.demo.produce import create_topic, produce
-from tests.demo.stack import Ports, Services, running_stack
+from tests.demo.stack import Ports, Services, running_stack, wanted_broker
 from tests.demo.story import PARTITIONS, PIPELINE, TOPIC, Night, five_nights, last_complete_days
 
-# The embedded broker has no index of times (see tests/demo/broker.py).
-OVERRIDES = {"RETRAIN_CLICKS__LANDING__SEEK": "scan"}
-PARTS = ("store", "airflow", "mlflow", "serving", "logs")
+PARTS = ("store", "airflow", "mlflow", "serving", "kafka", "logs")
 MARKER = "demo.json"
 NEEDED_GIB = 3
 
@@ -45,15 +43,17 @@ def main() -> int:
 
 def run(home: Path) -> int:
     """Five nights, from an empty state."""
+    broker = wanted_broker()
     check_space(home)
     clean(home)
     started = time.monotonic()
     first = last_complete_days()
     ports = Ports.choose({})
-    write_atomically(home / MARKER, json.dumps({"first": first.isoformat(), "ports": vars(ports)}).encode())
+    made = {"first": first.isoformat(), "ports": vars(ports), "broker": broker}
+    write_atomically(home / MARKER, json.dumps(made).encode())
     nights = five_nights(first)
-    step("Starting broker, MLflow, model server (a stand-in for TF Serving) and Airflow", started)
-    with running_stack(home, ports, OVERRIDES) as (services, airflow):
+    step(f"Starting broker ({broker}), MLflow, model server (a stand-in for TF Serving) and Airflow", started)
+    with running_stack(home, ports, broker) as (services, airflow):
         step(f"Producing {len(nights)} days of click logs", started)
         fill(services, nights)
         step("Five nights, run by Airflow's scheduler through `airflow backfill`", started)
@@ -86,8 +86,8 @@ def up(home: Path) -> int:
         )
     made = json.loads((home / MARKER).read_text())
     first, ports = date.fromisoformat(made["first"]), Ports.choose(made["ports"])
-    with running_stack(home, ports, OVERRIDES) as (services, airflow):
-        print("Filling the broker again: it keeps everything in memory.")
+    with running_stack(home, ports, made.get("broker", "tansu")) as (services, airflow):
+        print("Filling the broker again: it always starts empty.")
         fill(services, five_nights(first))
         runs = report.read_runs(services.mlflow)
         print(f"Airflow   {airflow.url}   user {airflow.user}, password {airflow.password}")

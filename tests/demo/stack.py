@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from tests.demo.airflow_server import Airflow, running_airflow
-from tests.demo.broker import running_broker
+from tests.demo.broker import Broker, running_broker
+from tests.demo.kafka import Kafka, running_kafka, what_is_missing
 from tests.demo.mlflow_server import running_mlflow
 from tests.demo.model_server.process import ModelServerProcess, running_model_server
 from tests.demo.process import free_port, listens
+
+BrokerName = Literal["tansu", "kafka"]
 
 
 @dataclass(frozen=True)
@@ -102,9 +107,36 @@ def wanted_port(variable: str) -> int | None:
     return int(text)
 
 
+def wanted_broker() -> BrokerName:
+    """The broker that the variable ``BROKER`` asks for, by default Tansu.
+
+    Raises:
+        SystemExit: if there is no such broker, or this machine cannot run it.
+    """
+    wanted = os.environ.get("BROKER") or "tansu"
+    if wanted not in get_args(BrokerName):
+        sys.exit(f"BROKER is {wanted!r}; expected one of {', '.join(get_args(BrokerName))}.")
+    if wanted == "kafka" and (missing := what_is_missing()):
+        sys.exit(f"{missing} Or leave BROKER unset: the embedded broker needs no Java.")
+    return "kafka" if wanted == "kafka" else "tansu"
+
+
+def pipeline_settings(broker: BrokerName) -> dict[str, str]:
+    """``RETRAIN_…`` settings of the pipelines that read from a broker: Tansu has no index of times."""
+    return {"RETRAIN_LANDING__SEEK": "scan" if broker == "tansu" else "time"}
+
+
 @contextmanager
-def running_services(home: Path, mlflow_port: int | None = None) -> Iterator[Services]:
-    """Run broker, MLflow and model server while the block runs; state and logs stay below ``home``."""
+def running_services(
+    home: Path, mlflow_port: int | None = None, broker: BrokerName = "tansu"
+) -> Iterator[Services]:
+    """Run broker, MLflow and model server while the block runs; state and logs stay below ``home``.
+
+    Args:
+        home: RETRAIN_HOME.
+        mlflow_port: a free one by default.
+        broker: ``tansu``, the embedded one, or ``kafka``, Apache Kafka on Java. Either starts empty.
+    """
     models = (home / "serving").absolute()
     models.mkdir(parents=True, exist_ok=True)
     config = models / "models.config"
@@ -112,29 +144,36 @@ def running_services(home: Path, mlflow_port: int | None = None) -> Iterator[Ser
         config.write_text("model_config_list {}\n")
     logs = home / "logs"
     with (
-        running_broker(logs) as broker,
+        _empty_broker(home, broker) as running,
         running_mlflow(home / "mlflow", mlflow_port) as mlflow,
         running_model_server(config, log=logs / "model-server.log") as serving,
     ):
-        yield Services(broker.bootstrap, mlflow, serving, models)
+        yield Services(running.bootstrap, mlflow, serving, models)
+
+
+def _empty_broker(home: Path, broker: BrokerName) -> AbstractContextManager[Broker | Kafka]:
+    if broker == "tansu":
+        return running_broker(home / "logs")
+    shutil.rmtree(home / "kafka", ignore_errors=True)
+    return running_kafka(home / "kafka")
 
 
 @contextmanager
 def running_stack(
-    home: Path, ports: Ports, overrides: Mapping[str, str]
+    home: Path, ports: Ports, broker: BrokerName = "tansu"
 ) -> Iterator[tuple[Services, Airflow]]:
     """Run the services and an Airflow that knows them.
 
     Args:
         home: RETRAIN_HOME.
         ports: of the pages.
-        overrides: ``RETRAIN_…`` settings of the pipelines.
+        broker: see `running_services`.
     """
-    with running_services(home, ports.mlflow) as services:
+    with running_services(home, ports.mlflow, broker) as services:
         environment = {
             "RETRAIN_HOME": str(home.absolute()),
             **services.airflow_connections(),
-            **overrides,
+            **pipeline_settings(broker),
         }
         with running_airflow(home / "airflow", environment, ports.airflow) as airflow:
             yield services, airflow
