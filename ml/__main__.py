@@ -4,6 +4,7 @@
     python -m ml train_candidate --pipeline clicks --day 2026-11-20
     python -m ml check --pipeline clicks
     python -m ml schema infer --pipeline clicks --day 2026-11-20
+    python -m ml backfill plan --pipeline clicks --from 2026-11-01 --to 2026-11-20
 
 A step runs what leads to it, and uses what is there already.
 """
@@ -19,6 +20,14 @@ from datetime import date
 
 from ml import steps
 from ml.artifact import Window
+from ml.connections import (
+    KAFKA_VARIABLE,
+    MLFLOW_VARIABLE,
+    SERVING_VARIABLE,
+    KafkaConnection,
+    MlflowConnection,
+    ServingConnection,
+)
 from ml.errors import RetrainingError, Withheld
 from ml.walk import Walk
 
@@ -76,6 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="Read a pipeline's settings and schema as a run does.")
     _pipeline(check).set_defaults(command=lambda chosen: steps.check_pipeline(chosen.pipeline))
     _add_schema(commands.add_parser("schema", help="Propose a schema, or compare it with landed examples."))
+    _add_backfill(commands.add_parser("backfill", help="Say what running some days again would do."))
     return parser
 
 
@@ -92,6 +102,19 @@ def infer_schema(chosen: argparse.Namespace) -> str:
 def diff_schema(chosen: argparse.Namespace) -> str:
     """Compare the reviewed schema with what a landed day would suggest."""
     return steps.diff_schema(_walk(chosen).land_examples)
+
+
+def plan_backfill(chosen: argparse.Namespace) -> str:
+    """Say what running some days again would do."""
+    plan = steps.plan_backfill(
+        chosen.pipeline,
+        chosen.first,
+        chosen.last,
+        kafka=KafkaConnection.from_variable(KAFKA_VARIABLE),
+        serving=ServingConnection.from_variable(SERVING_VARIABLE),
+        mlflow=MlflowConnection.from_variable(MLFLOW_VARIABLE),
+    )
+    return json.dumps(plan, indent=2) if chosen.json else steps.render_plan(plan)
 
 
 def _walk(chosen: argparse.Namespace) -> Walk:
@@ -143,6 +166,15 @@ def _add_schema(parser: argparse.ArgumentParser) -> None:
     _night(commands.add_parser("diff", help="print what a landed day suggests to change")).set_defaults(
         command=diff_schema
     )
+
+
+def _add_backfill(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="plan")
+    plan = commands.add_parser("plan", help="print it day by day; nothing is run or moved")
+    _pipeline(plan).set_defaults(command=plan_backfill)
+    plan.add_argument("--from", required=True, dest="first", metavar="DAY", help="the first day, YYYY-MM-DD")
+    plan.add_argument("--to", required=True, dest="last", metavar="DAY", help="the last day, included")
+    plan.add_argument("--json", action="store_true", help="for machines")
 
 
 if __name__ == "__main__":

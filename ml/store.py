@@ -30,6 +30,8 @@ from ml.manifest import MANIFEST, SCHEME, Identity, Manifest
 
 log = logging.getLogger(__name__)
 
+PARTIAL = ".partial"
+
 
 @dataclass
 class Draft:
@@ -115,6 +117,16 @@ class Store:
         """The content of one JSON file of an artifact, by default ``<kind>.json``."""
         return json.loads((self.open(artifact) / (name or f"{artifact['kind']}.json")).read_bytes())
 
+    def manifests(self, pipeline: str, kind: str) -> list[Manifest]:
+        """The manifests of all artifacts of one kind, the newest last; their files are not verified.
+
+        Raises:
+            StoreCorrupted: if one of them cannot be read.
+        """
+        paths = (self.root / pipeline / kind).glob(f"*/{MANIFEST}")
+        found = [Manifest.read(path) for path in paths if path.parent.suffix != PARTIAL]
+        return sorted(found, key=lambda manifest: manifest.created_at)
+
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
         """Hold a lock that no other process holds; the kernel releases it with its holder."""
@@ -125,7 +137,7 @@ class Store:
 
     def _write(self, identity: Identity, write: Callable[[Draft], None]) -> Artifact:
         path = self._path(identity.uri)
-        partial = path.with_name(path.name + ".partial")
+        partial = path.with_name(path.name + PARTIAL)
         if partial.exists():
             log.info("an earlier try stopped before it was done; starting again")
             shutil.rmtree(partial)

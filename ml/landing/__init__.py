@@ -2,6 +2,7 @@
 
 from ml.landing.examples import land_examples
 from ml.landing.offsets import resolve_offsets
+from ml.landing.survey import Remains, survey_topic
 from ml.landing.verdict import check_landed, check_refreshed
 
-__all__ = ["check_landed", "check_refreshed", "land_examples", "resolve_offsets"]
+__all__ = ["Remains", "check_landed", "check_refreshed", "land_examples", "resolve_offsets", "survey_topic"]

@@ -13,14 +13,17 @@ from ml.release.fence import check_blessing
 from ml.release.night import LoggedRun, Night, comparison_url, log_to_mlflow
 from ml.release.production import resolve_production
 from ml.release.push import Push, push_model
+from ml.release.survey import Served, survey_production
 
 __all__ = [
     "LoggedRun",
     "Night",
     "Push",
+    "Served",
     "check_blessing",
     "comparison_url",
     "log_to_mlflow",
     "push_model",
     "resolve_production",
+    "survey_production",
 ]

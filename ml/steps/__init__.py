@@ -5,6 +5,7 @@ step that needs it: landing and the gate wait for no TensorFlow.
 """
 
 from ml.pipelines import load_pipeline, load_valid_pipelines, pipeline_names
+from ml.steps.backfill import plan_backfill, render_plan
 from ml.steps.data import (
     check_pipeline,
     compute_statistics,
@@ -32,7 +33,9 @@ __all__ = [
     "log_to_mlflow",
     "measure_drift",
     "pipeline_names",
+    "plan_backfill",
     "push_model",
+    "render_plan",
     "resolve_production",
     "stop_training",
     "train_candidate",

@@ -1,0 +1,65 @@
+"""Why an artifact would be made: what differs between its identity and the newest one of the same day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ml.manifest import Identity
+
+NEVER_MADE = "not made yet"
+SETTINGS_NAMED = 4
+ABSENT = "(none)"
+
+
+def explain_new(wanted: Identity, last: Identity | None) -> str:
+    """Say in a phrase why the artifact of an identity is not there.
+
+    Args:
+        wanted: the identity that a step would use today.
+        last: the newest one of the same kind and day in the store; None if there is none.
+    """
+    if last is None:
+        return NEVER_MADE
+    return "; ".join(_differences(wanted, last))
+
+
+def changed_settings(wanted: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """By dotted key, the value that was used and the one of today; ``(none)`` where there is none."""
+    today, then = dict(_flatten(wanted)), dict(_flatten(last))
+    return {
+        key: (then.get(key, ABSENT), today.get(key, ABSENT))
+        for key in sorted({*today, *then})
+        if then.get(key, ABSENT) != today.get(key, ABSENT)
+    }
+
+
+def _differences(wanted: Identity, last: Identity) -> Iterator[str]:
+    changed = changed_settings(wanted.config, last.config)
+    if changed.pop("schema", None):
+        yield "schema.pbtxt changed"
+    if changed:
+        yield _settings(changed)
+    if inputs := _changed_inputs(wanted, last):
+        yield f"other {', '.join(inputs)} than last time"
+    if wanted.revision != last.revision:
+        yield f"the step's revision is {wanted.revision}, was {last.revision}"
+
+
+def _settings(changed: Mapping[str, tuple[Any, Any]]) -> str:
+    named = [f"{key} {was} → {today}" for key, (was, today) in list(changed.items())[:SETTINGS_NAMED]]
+    more = len(changed) - len(named)
+    return ", ".join(named) + (f" and {more} more settings" if more else "")
+
+
+def _changed_inputs(wanted: Identity, last: Identity) -> list[str]:
+    today, then = wanted.content()["inputs"], last.content()["inputs"]
+    return [role for role in sorted({*today, *then}) if today.get(role) != then.get(role)]
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, part in value.items():
+        if isinstance(part, Mapping) and part:
+            yield from _flatten(part, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", part

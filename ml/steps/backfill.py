@@ -1,0 +1,79 @@
+"""Steps around a backfill. None of them is part of a night."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+from ml.artifact import Window
+from ml.connections import KafkaConnection, MlflowConnection, ServingConnection
+from ml.errors import Misconfigured
+from ml.pipelines import load_pipeline
+from ml.store import Store
+
+
+def plan_backfill(
+    pipeline: str,
+    first: str,
+    last: str,
+    *,
+    kafka: KafkaConnection,
+    serving: ServingConnection,
+    mlflow: MlflowConnection,
+) -> dict[str, Any]:
+    """Say what running some days again would do, and why. Nothing is run, made or moved.
+
+    Args:
+        pipeline: the pipeline's name.
+        first: the first day in the pipeline's time zone, YYYY-MM-DD.
+        last: the last day.
+        kafka: asked what the topic still holds.
+        serving: asked what serves.
+        mlflow: asked whether its alias agrees.
+
+    Returns:
+        A `ml.backfill.plan.Plan`. What does not answer is a finding in it.
+
+    Raises:
+        Misconfigured: if the days are no days, are in the wrong order or are not over.
+    """
+    from ml import backfill
+
+    settings = load_pipeline(pipeline)
+    windows = backfill_windows(first, last, settings.landing.time_zone)
+    return dict(backfill.plan_backfill(settings, Store.from_environment(), windows, kafka, serving, mlflow))
+
+
+def render_plan(plan: dict[str, Any]) -> str:
+    """Draw the plan of a backfill for a terminal."""
+    from ml import backfill
+
+    return backfill.render_plan(plan)  # type: ignore[arg-type]
+
+
+def backfill_windows(first: str, last: str, time_zone: str) -> list[Window]:
+    """The windows of the days from ``first`` to ``last``, both included.
+
+    Raises:
+        Misconfigured: if they are no days, are in the wrong order, or the last one is not over.
+    """
+    begin, end = _day(first), _day(last)
+    if begin > end:
+        raise Misconfigured(
+            f"the first day, {begin}, lies after the last, {end}; expected it at or before it. Swap them."
+        )
+    count = (end - begin).days + 1
+    windows = [Window.of_day(begin + timedelta(days=after), time_zone) for after in range(count)]
+    if (over := windows[-1].end) > datetime.now(timezone.utc):
+        raise Misconfigured(
+            f"{end} is over at {over:%Y-%m-%d %H:%M} UTC only; expected days of the past. Choose an earlier "
+            "last day."
+        )
+    return windows
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise Misconfigured(f"{text!r} is no day ({error}); expected YYYY-MM-DD, like 2026-11-20.") from error
