@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from functools import cache
@@ -26,6 +27,19 @@ def code_version() -> dict[str, Any]:
     if commit is None:
         return {"commit": None, "dirty": None}
     return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256 (hex) over the names and bytes of every source file below ``ml``: what really runs.
+
+    Unlike the commit it tells two states of a changed work tree apart.
+    """
+    sha = hashlib.sha256()
+    for path in sorted((BUNDLE_ROOT / "ml").rglob("*.py")):
+        sha.update(f"{path.relative_to(BUNDLE_ROOT)}\n{path.stat().st_size}\n".encode())
+        sha.update(path.read_bytes())
+    return sha.hexdigest()
 
 
 def _git(*arguments: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from ml.artifact import Artifact, Window
@@ -11,6 +11,7 @@ from ml.config import Pipeline
 from ml.manifest import Identity
 from ml.pipelines import load_pipeline
 from ml.store import Store
+from ml.what_if import current_what_if
 
 
 @dataclass(frozen=True)
@@ -21,23 +22,26 @@ class Day:
         pipeline: the settings.
         window: the day that is processed.
         store: where artifacts are read and written.
+        variant: of the what-if that the process is part of; empty in normal operation.
     """
 
     pipeline: Pipeline
     window: Window
     store: Store
+    variant: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, pipeline: str, start: str, end: str) -> Self:
         """The day ``[start, end)``, both ISO 8601 with an offset."""
-        return cls(load_pipeline(pipeline), Window.parse(start, end), Store.from_environment())
+        window = Window.parse(start, end)
+        return cls(load_pipeline(pipeline), window, Store.from_environment(), _variant())
 
     @classmethod
     def of_artifact(cls, artifact: Artifact) -> Self:
         """The day that an artifact belongs to."""
         store = Store.from_environment()
         identity = store.manifest(artifact).identity
-        return cls(load_pipeline(identity.pipeline), identity.window, store)
+        return cls(load_pipeline(identity.pipeline), identity.window, store, _variant())
 
     @property
     def name(self) -> str:
@@ -52,9 +56,26 @@ class Day:
         revision: int = 1,
     ) -> Identity:
         """What an artifact of this day is made of; see `ml.identities` for each kind."""
-        return Identity(kind, self.pipeline.name, self.window, inputs, config, revision)
+        return Identity(kind, self.pipeline.name, self.window, inputs, config, revision, self.variant)
+
+    def identify_shared(
+        self, kind: str, inputs: Mapping[str, Artifact | None], config: Mapping[str, Any]
+    ) -> Identity:
+        """As `identify`, but a what-if takes what a normal night has made, where there is such a thing.
+
+        For what a what-if must not vary: the day's data, and what it is judged against. What is not there
+        is made beside the normal place, because the code that makes it may be other code.
+        """
+        own = self.identify(kind, inputs, config)
+        normal = replace(own, variant={})
+        return normal if self.variant and not self.store.find(own) and self.store.find(normal) else own
 
     def settings(self, *sections: str) -> dict[str, Any]:
         """The named sections of ``pipeline.yaml``, and the schema's digest, as an identity keeps them."""
         chosen = {name: self.pipeline.model_dump(mode="json")[name] for name in sections}
         return {**chosen, "schema": self.pipeline.read_schema().digest}
+
+
+def _variant() -> Mapping[str, str]:
+    what_if = current_what_if()
+    return what_if.variant if what_if else {}

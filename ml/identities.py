@@ -18,7 +18,7 @@ from ml.training_window import WindowDay, holdout_of
 def identify_production(day: Day, refresh: str = "") -> Identity:
     """The version that is judged against: what served when the day was first run, or at a refresh."""
     serving = day.pipeline.serving
-    return day.identify(
+    return day.identify_shared(
         "production", {}, {"model": serving.model, "label": serving.label, "refresh": refresh}
     )
 
@@ -27,12 +27,12 @@ def identify_offsets(day: Day, decision: Decision | None = None) -> Identity:
     """Where the day lies in the topic, and what a person decided about it: by default what stands now."""
     reasons = (Decisions.of(day).standing if decision is None else decision).as_json()
     config = day.settings("landing")
-    return day.identify("offsets", {}, {**config, "decision": reasons} if reasons else config)
+    return day.identify_shared("offsets", {}, {**config, "decision": reasons} if reasons else config)
 
 
 def identify_examples(day: Day, offsets: Artifact) -> Identity:
     """The landed day."""
-    return day.identify("examples", {"offsets": offsets}, day.settings("landing"))
+    return day.identify_shared("examples", {"offsets": offsets}, day.settings("landing"))
 
 
 def identify_statistics(day: Day, examples: Artifact) -> Identity:

@@ -30,6 +30,7 @@ class Identity:
         revision: raised by a person when the step's behaviour changes, so that old results are not
             taken for new ones. The git commit is recorded but is no part of the identity: a new
             comment must not retrain a model.
+        variant: ``name`` and ``code`` of the what-if that made it; empty for what normal nights make.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class Identity:
     inputs: Mapping[str, Artifact | None]
     config: Mapping[str, Any]
     revision: int = 1
+    variant: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -53,6 +55,7 @@ class Identity:
             "inputs": {role: artifact and artifact["digest"] for role, artifact in self.inputs.items()},
             "config": dict(self.config),
             "revision": self.revision,
+            **({"variant": dict(self.variant)} if self.variant else {}),
         }
 
     @property
@@ -62,7 +65,8 @@ class Identity:
         The day is that of the window's middle: east of Greenwich a day begins on the day before in UTC.
         """
         middle = self.window.start + (self.window.end - self.window.start) / 2
-        return f"{SCHEME}{self.pipeline}/{self.kind}/{middle:%Y-%m-%d}-{self.key}"
+        beside = f"what_if/{self.variant['name']}/" if self.variant else ""
+        return f"{SCHEME}{self.pipeline}/{beside}{self.kind}/{middle:%Y-%m-%d}-{self.key}"
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,8 @@ class Manifest:
     def as_json(self) -> dict[str, Any]:
         """What ``manifest.json`` holds."""
         identity = {**vars(self.identity), "window": self.identity.window.as_json()}
+        if not self.identity.variant:
+            del identity["variant"]
         return {**vars(self), "identity": identity}
 
     def computed_digest(self) -> str:

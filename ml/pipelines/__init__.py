@@ -4,6 +4,7 @@ A folder holds ``pipeline.yaml`` and ``schema.pbtxt``. Folders lie here, and bel
 ``RETRAIN_PIPELINES`` names (separated by ``:``). What differs between machines can be overridden by
 the environment, section and key joined by two underscores: ``RETRAIN_TRAINING__WORKERS=2`` for every
 pipeline, ``RETRAIN_CLICKS__TRAINING__WORKERS=2`` for one, which is stronger. Values are read as YAML.
+The settings of a what-if are stronger than both.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pydantic_core import ErrorDetails
 
 from ml.config import Pipeline
 from ml.errors import Misconfigured
+from ml.what_if import current_what_if
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ def load_pipeline(name: str) -> Pipeline:
         pipeline = Pipeline(**{**settings, "name": name, "folder": folder})
     except ValidationError as error:
         lines = [_sentence(detail) for detail in error.errors()]
-        raise Misconfigured("\n".join([f"{path} is not a valid pipeline:", *lines])) from error
+        raise _invalid(path, lines) from error
     _check_against_schema(pipeline, path)
     return pipeline
 
@@ -105,6 +107,9 @@ def _override(settings: dict[str, Any], name: str) -> dict[str, Any]:
             general.append((keys, text))
     for keys, text in [*general, *own]:
         settings = _with(settings, keys, yaml.safe_load(text))
+    what_if = current_what_if()
+    for setting, value in what_if.settings.items() if what_if else ():
+        settings = _with(settings, setting.split("."), value)
     return settings
 
 
@@ -114,6 +119,12 @@ def _with(settings: Mapping[str, Any], keys: list[str], value: Any) -> dict[str,
         return {**settings, first: value}
     section = settings.get(first, {})
     return {**settings, first: _with(section if isinstance(section, dict) else {}, rest, value)}
+
+
+def _invalid(path: Path, lines: list[str]) -> Misconfigured:
+    what_if = current_what_if()
+    with_what = f", with the settings of the what-if {what_if.name}," if what_if else ""
+    return Misconfigured("\n".join([f"{path}{with_what} is not a valid pipeline:", *lines]))
 
 
 def _sentence(detail: ErrorDetails) -> str:
@@ -146,7 +157,7 @@ def _check_against_schema(pipeline: Pipeline, path: Path) -> None:
         if name not in pipeline.drift.thresholds and name not in pipeline.drift.ignored
     ]
     if lines:
-        raise Misconfigured("\n".join([f"{path} is not a valid pipeline:", *lines]))
+        raise _invalid(path, lines)
 
 
 def _mentions(pipeline: Pipeline) -> Iterator[tuple[str, str]]:

@@ -5,25 +5,32 @@
     production   what really serves, resolved once a night
     push         the publication: gate and fence, two phases, undone or finished whatever happens
     night        the night's MLflow run
+    backfill     the MLflow run of a backfill, with its nights below it
 
 Neither TensorFlow nor MLflow is imported before one of these functions is called.
 """
 
-from ml.release.fence import check_blessing
+from ml.release.backfill import Backfill, read_backfill, report_backfill
+from ml.release.fence import check_blessing, check_not_what_if
 from ml.release.night import LoggedRun, Night, comparison_url, log_to_mlflow
-from ml.release.production import resolve_production
+from ml.release.production import read_production, resolve_production
 from ml.release.push import Push, push_model
 from ml.release.survey import Served, survey_production
 
 __all__ = [
+    "Backfill",
     "LoggedRun",
     "Night",
     "Push",
     "Served",
     "check_blessing",
+    "check_not_what_if",
     "comparison_url",
     "log_to_mlflow",
     "push_model",
+    "read_backfill",
+    "read_production",
+    "report_backfill",
     "resolve_production",
     "survey_production",
 ]

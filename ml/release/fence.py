@@ -14,6 +14,20 @@ from ml.errors import Withheld
 from ml.release.versions import Version
 
 
+def check_not_what_if(*variants: Mapping[str, str]) -> None:
+    """Let through only what normal nights have made.
+
+    Args:
+        variants: of the process and of all that would be published; see `ml.manifest.Identity.variant`.
+
+    Raises:
+        Withheld: if one of them is a what-if's.
+    """
+    for variant in variants:
+        if variant:
+            raise Withheld(f"what-if {variant['name']}: nothing is published. Serving stays as it was.")
+
+
 def check_blessing(blessing: Mapping[str, Any]) -> None:
     """Let through only what the gate has blessed.
 

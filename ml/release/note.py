@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,18 +10,29 @@ from ml.artifact import Window
 from ml.config import Pipeline
 from ml.release.findings import Findings
 from ml.release.run_labels import MAX_TAG, shorten
+from ml.release.tries import Try
+from ml.what_if import WhatIf
 
 METRICS = ("auc", "pr_auc", "log_loss", "calibration")
 MOST_SLICES = 20
 NOTHING = "none"
+SHORT = 12
 DRIFTED = {True: "**yes**", False: "no", None: "cannot tell"}
 
 
-def note_of(pipeline: Pipeline, window: Window, findings: Findings) -> str:
-    """Verdict and reasons first, then the numbers that they come from."""
+def note_of(
+    pipeline: Pipeline,
+    window: Window,
+    findings: Findings,
+    tries: Sequence[Try] = (),
+    what_if: WhatIf | None = None,
+) -> str:
+    """Verdict and reasons first, then the tries if there were several, then the numbers of the last one."""
     parts = [
+        *_what_if(what_if),
         *_verdict(pipeline, window, findings.contents.get("blessing")),
         *_caveats(findings.caveats),
+        *_tries(pipeline.gate.metric, tries),
         *_metrics(findings.contents.get("evaluation")),
         *_slices(pipeline.gate.metric, findings.contents.get("evaluation")),
         *_drift(findings.contents.get("drift_report")),
@@ -52,6 +64,45 @@ def _caveats(caveats: Sequence[str]) -> Iterator[str]:
         yield ""
 
 
+def _what_if(what_if: WhatIf | None) -> Iterator[str]:
+    if what_if is None:
+        return
+    changed = ", ".join(f"`{path}` = {json.dumps(value)}" for path, value in what_if.settings.items())
+    yield f"# What-if {what_if.name}\n"
+    yield f"A try with {changed or 'other code'}. Nothing is published, whatever the verdict.\n"
+
+
+def _tries(metric: str, tries: Sequence[Try]) -> Iterator[str]:
+    if len(tries) < 2:
+        return
+    yield f"### {len(tries)} tries, and this is the last\n"
+    head = [
+        "try",
+        "logged",
+        "code",
+        "verdict",
+        f"candidate {metric}",
+        f"gain {metric}",
+        "served as",
+        "blessing",
+    ]
+    yield from table(head, [_try_row(metric, each) for each in tries])
+
+
+def _try_row(metric: str, each: Try) -> list[str]:
+    value, gain = (each["metrics"].get(f"{side}.{metric}") for side in ("candidate", "gain"))
+    return [
+        str(each["try"]),
+        each["logged_at"],
+        (each["commit"] or "unknown")[:SHORT] + (" and changes" if each["dirty"] else ""),
+        each["verdict"] or "no verdict",
+        NOTHING if value is None else f"{value:.4f}",
+        NOTHING if gain is None else f"{gain:+.2%}",
+        str(each["served_as"] or "not published"),
+        each["artifacts"].get("blessing", {}).get("digest", NOTHING)[:SHORT],
+    ]
+
+
 def _metrics(evaluation: Mapping[str, Any] | None) -> Iterator[str]:
     if evaluation is None:
         return
@@ -66,7 +117,7 @@ def _metrics(evaluation: Mapping[str, Any] | None) -> Iterator[str]:
         ]
         for metric in METRICS
     ]
-    yield from _table(["metric", "candidate", "production", "relative gain"], rows)
+    yield from table(["metric", "candidate", "production", "relative gain"], rows)
 
 
 def _slices(metric: str, evaluation: Mapping[str, Any] | None) -> Iterator[str]:
@@ -85,7 +136,7 @@ def _slices(metric: str, evaluation: Mapping[str, Any] | None) -> Iterator[str]:
         ]
         for name, section in largest
     ]
-    yield from _table(["slice", "rows", "candidate", "production", "relative gain"], rows)
+    yield from table(["slice", "rows", "candidate", "production", "relative gain"], rows)
 
 
 def _drift(report: Mapping[str, Any] | None) -> Iterator[str]:
@@ -105,7 +156,7 @@ def _drift(report: Mapping[str, Any] | None) -> Iterator[str]:
         ]
         for feature in measured
     ]
-    yield from _table(["feature", "divergence", "threshold", "drifted"], rows)
+    yield from table(["feature", "divergence", "threshold", "drifted"], rows)
 
 
 def _anomalies(anomalies: Mapping[str, Any] | None) -> Iterator[str]:
@@ -141,7 +192,8 @@ def _gain(gains: Mapping[str, Any] | None, metric: str) -> str:
     return f"{gain['relative']:+.2%} ({gain['low']:+.2%} to {gain['high']:+.2%})"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines of a Markdown table."""
     yield f"| {' | '.join(head)} |"
     yield f"|{'---|' * len(head)}"
     yield from (f"| {' | '.join(row)} |" for row in rows)

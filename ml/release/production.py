@@ -59,8 +59,21 @@ def resolve_production(
         records = Records(pipeline, store)
         version = records.served(rest.labelled_version(pipeline.serving.label))
         records.settle(version, Registry(client, pipeline.serving.model))
-    draft.write_json(_described(version, pipeline, store))
-    draft.facts["version"] = version and version.number
+    _write(version, pipeline, store, draft)
+
+
+def read_production(pipeline: Pipeline, serving: ServingConnection, store: Store, draft: Draft) -> None:
+    """Write ``production.json`` as `resolve_production` does, and finish no push that was lost.
+
+    For a what-if, which touches neither registry nor ledger: what serves is what the label names.
+
+    Raises:
+        Unavailable: if the model server does not answer.
+        Misconfigured: if it serves a version that was not published from this store.
+    """
+    with store.lock(publication_lock(serving)), RestServer(serving, pipeline.serving.model) as rest:
+        version = Records(pipeline, store).served(rest.labelled_version(pipeline.serving.label))
+    _write(version, pipeline, store, draft)
 
 
 @dataclass(frozen=True)
@@ -126,6 +139,11 @@ class Records:
             "tag model.digest is the label's model. If the server has lost its config, restore its config "
             "file; to begin anew without production, delete the alias and set the ledger aside."
         )
+
+
+def _write(version: Version | None, pipeline: Pipeline, store: Store, draft: Draft) -> None:
+    draft.write_json(_described(version, pipeline, store))
+    draft.facts["version"] = version and version.number
 
 
 def _described(version: Version | None, pipeline: Pipeline, store: Store) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ml.artifact import Artifact, Window
 from ml.config import Pipeline
 from ml.connections import MlflowConnection, ServingConnection
-from ml.release.fence import check_blessing
+from ml.release.fence import check_blessing, check_not_what_if
 from ml.release.production import Records
 from ml.store import Draft, Store
 
@@ -55,13 +55,14 @@ def push_model(
 
     Raises:
         Withheld: if the gate has not blessed it, it was judged against another version than the one that
-            is served, or the served one has seen newer data.
+            is served, the served one has seen newer data, or a what-if has made it.
         NotServable: if the server cannot load it, or it answers otherwise than offline; serving is put back.
         Unavailable: if model server or MLflow do not answer.
         Misconfigured: if the model was not logged, or label and alias disagree.
     """
     from ml.release.publication import publish
 
+    check_not_what_if(*(store.manifest(part).identity.variant for part in (push.blessing, push.model)))
     check_blessing(store.read_json(push.blessing))
     judged_against = store.read_json(push.production)["version"]
     started = time.monotonic()

@@ -5,7 +5,7 @@ step that needs it: landing and the gate wait for no TensorFlow.
 """
 
 from ml.pipelines import load_pipeline, load_valid_pipelines, pipeline_names
-from ml.steps.backfill import plan_backfill, render_plan
+from ml.steps.backfill import plan_backfill, read_backfill, render_plan, report_backfill
 from ml.steps.data import (
     check_pipeline,
     compute_statistics,
@@ -35,7 +35,9 @@ __all__ = [
     "pipeline_names",
     "plan_backfill",
     "push_model",
+    "read_backfill",
     "render_plan",
+    "report_backfill",
     "resolve_production",
     "stop_training",
     "train_candidate",

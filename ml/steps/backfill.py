@@ -51,6 +51,48 @@ def render_plan(plan: dict[str, Any]) -> str:
     return backfill.render_plan(plan)  # type: ignore[arg-type]
 
 
+def report_backfill(pipeline: str, backfill: dict[str, Any], *, mlflow: MlflowConnection) -> dict[str, str]:
+    """Write one MLflow run for a whole backfill: day by day what the nights came to before, and now.
+
+    It may be called as often as one likes: the run is found again by the backfill's key. The nights appear
+    below it, unless a newer backfill has run them since.
+
+    Args:
+        pipeline: the pipeline's name.
+        backfill: ``key`` names it for ever, such as ``airflow/3``; ``nights`` are the run keys of its
+            nights, as they were given to ``log_to_mlflow``; ``what_if`` is the name of the what-if, or
+            empty. ``started_at`` (ISO 8601 with an offset) may be given, so that a night that came to the
+            same again is told from one that never ran before; ``failed`` (run key → reason) for nights
+            that were not logged.
+        mlflow: where to.
+
+    Returns:
+        ``url`` of the run, and a ``summary`` in one sentence.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+    """
+    from ml import release
+
+    reported = release.report_backfill(
+        load_pipeline(pipeline), release.Backfill(**backfill), mlflow, Store.from_environment()
+    )
+    return {"url": reported.url, "summary": reported.summary}
+
+
+def read_backfill(pipeline: str, key: str, *, mlflow: MlflowConnection) -> dict[str, Any]:
+    """The argument with which a backfill was reported, so that it can be reported again.
+
+    Raises:
+        Misconfigured: if none was reported under this key.
+    """
+    from dataclasses import asdict
+
+    from ml import release
+
+    return asdict(release.read_backfill(load_pipeline(pipeline), key, mlflow))
+
+
 def backfill_windows(first: str, last: str, time_zone: str) -> list[Window]:
     """The windows of the days from ``first`` to ``last``, both included.
 

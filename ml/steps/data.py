@@ -8,7 +8,7 @@ from ml.artifact import Artifact, Window
 from ml.connections import KafkaConnection
 from ml.day import Day
 from ml.decisions import Decision, Decisions, deciding
-from ml.errors import DataRejected, WindowExpired
+from ml.errors import DataRejected, Misconfigured, WindowExpired
 from ml.identities import (
     identify_anomalies,
     identify_drift_report,
@@ -68,6 +68,7 @@ def land_examples(
 
     day = Day.of(pipeline, start, end)
     if accept_gap or refresh:
+        _refuse_in_what_if(day)
         examples = _decide(day, accept_gap, refresh, kafka)
     else:
         examples = _land(day, Decisions.of(day).standing, kafka)
@@ -200,6 +201,14 @@ def _land(day: Day, decision: Decision, kafka: KafkaConnection) -> Artifact:
         identify_examples(day, offsets),
         lambda draft: landing.land_examples(day.pipeline, day.window, ranges, kafka, draft),
     )
+
+
+def _refuse_in_what_if(day: Day) -> None:
+    if day.variant:
+        raise Misconfigured(
+            f"the what-if {day.variant['name']} cannot decide how {day.name} is landed: that holds for every "
+            "later landing of the day. Decide it in a normal run, without --what-if; the what-if follows."
+        )
 
 
 def _earlier_day(day: Day, window: Window, kafka: KafkaConnection) -> WindowDay:

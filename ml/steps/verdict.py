@@ -11,6 +11,7 @@ from ml.day import Day
 from ml.errors import Misconfigured
 from ml.identities import identify_blessing, identify_production, identify_pushed_model
 from ml.training_window import read_training_rows
+from ml.what_if import current_what_if
 
 
 def resolve_production(
@@ -25,7 +26,7 @@ def resolve_production(
     """Read once which version is really serving; the whole run is judged against it.
 
     A second reading for the same window returns the first, so that a rerun repeats the judgement that
-    was made. ``refresh`` is a reason to read anew.
+    was made. ``refresh`` is a reason to read anew. A what-if is judged against what the normal night was.
 
     Raises:
         Unavailable: if the model server or the registry does not answer.
@@ -36,7 +37,11 @@ def resolve_production(
     day = Day.of(pipeline, start, end)
     return day.store.produce(
         identify_production(day, refresh),
-        lambda draft: release.resolve_production(day.pipeline, serving, mlflow, day.store, draft),
+        lambda draft: (
+            release.read_production(day.pipeline, serving, day.store, draft)
+            if day.variant
+            else release.resolve_production(day.pipeline, serving, mlflow, day.store, draft)
+        ),
     )
 
 
@@ -88,7 +93,7 @@ def log_to_mlflow(
     from ml import release
 
     day = Day.of(pipeline, start, end)
-    night = release.Night(window=day.window, artifacts=artifacts, **run)
+    night = release.Night(window=day.window, artifacts=artifacts, what_if=current_what_if(), **run)
     logged = release.log_to_mlflow(day.pipeline, night, mlflow, day.store)
     return {
         "run_id": logged.run_id,
@@ -111,11 +116,12 @@ def push_model(
         mlflow: where the registry is.
 
     Raises:
-        Withheld: if the gate or the watermark fence says no; serving stays as it was.
+        Withheld: if the gate or the watermark fence says no, and in a what-if; serving stays as it was.
     """
     from ml import release
 
     day = Day.of_artifact(blessing)
+    release.check_not_what_if(day.variant, day.store.manifest(blessing).identity.variant)
     release.check_blessing(day.store.read_json(blessing))
     run = logged["night"]
     push = replace(_push_of(day, blessing), who=run["key"] if run["url"] else "")
@@ -155,9 +161,10 @@ def _input(day: Day, artifact: Artifact, role: str) -> Artifact:
 
 
 def _summary(day: Day, blessing: Artifact | None) -> str:
+    what_if = f"what-if {day.variant['name']}, nothing is published. " if day.variant else ""
     if blessing is None:
-        return "no verdict: the gate was not reached"
+        return f"{what_if}no verdict: the gate was not reached"
     content = day.store.read_json(blessing)
     caveats = day.store.manifest(blessing).caveats
     accepted = f" (accepted by a person: {'; '.join(caveats)})" if caveats else ""
-    return f"{content['verdict']}: {'; '.join(content['reasons'])}{accepted}"
+    return f"{what_if}{content['verdict']}: {'; '.join(content['reasons'])}{accepted}"
