@@ -10,7 +10,7 @@
 Neither TensorFlow nor MLflow is imported before one of these functions is called.
 """
 
-from ml.release.backfill import Backfill, read_backfill, report_backfill
+from ml.release.backfill import Backfill, ReportedBackfill, read_backfill, report_backfill
 from ml.release.fence import check_blessing, check_not_what_if
 from ml.release.night import LoggedRun, Night, comparison_url, log_to_mlflow
 from ml.release.production import read_production, resolve_production
@@ -22,6 +22,7 @@ __all__ = [
     "LoggedRun",
     "Night",
     "Push",
+    "ReportedBackfill",
     "Served",
     "check_blessing",
     "check_not_what_if",

@@ -27,7 +27,7 @@ def difference_of(night: ReplayedNight, name: str) -> Value:
 
 
 def columns_of(nights: Sequence[ReplayedNight]) -> dict[str, list[Any]]:
-    """The table of days and metrics, by column. What could not be measured is None; a missing night has its row."""
+    """The day-by-metric table, by column: None where nothing was measured, a row for a missing night too."""
     rows = [_row(night) for night in nights]
     return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
