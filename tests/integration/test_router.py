@@ -17,6 +17,8 @@ from ml.pipelines import load_pipeline
 from ml.release.router import route_file, set_share
 from tests.demo.model_server.process import ModelServerProcess, running_model_server
 from tests.demo.process import free_port
+from tests.demo.prometheus import INSTALL as INSTALL_MONITORING
+from tests.demo.prometheus import is_monitoring_installed, running_mtail, running_prometheus
 from tests.demo.router import INSTALL, Router, is_router_installed, running_router
 from tests.integration.scoring_model import ROWS, copied_into_place, save_scoring_model, scores
 from tests.integration.serving_client import Client, ModelDirectory, eventually
@@ -288,6 +290,37 @@ def test_over_grpc_the_log_names_the_version_that_answered(router, tracks):
     line = json.loads(lines[-1])
     assert (line["face"], line["version"], line["status"]) == ("grpc", str(CANARY), "0")
     assert float(line["score"]) in [score for [score] in scores(slope=CANARY)]
+
+
+@pytest.mark.skipif(not is_monitoring_installed(), reason=INSTALL_MONITORING)
+def test_what_each_track_answered_reaches_prometheus_and_agrees_with_what_users_got(tracks, tmp_path):
+    models, dead = tracks.serving.models_dir, free_port()
+    nobody = replace(tracks.stable, grpc=f"127.0.0.1:{dead}", rest=f"http://127.0.0.1:{dead}")
+    tracks.share(0.3, servers="one")
+    with (
+        running_router(tmp_path / "router", models, tracks.stable, nobody) as router,
+        running_mtail(tmp_path, router.access_log) as mtail,
+        running_prometheus(tmp_path / "prometheus", {"router": mtail}) as prometheus,
+    ):
+        tried = who_tried(answers(router))["rest"]
+        tracks.share(0.3, servers="two")
+        answers(router)
+        asked = len(USERS)
+        expected = {
+            ("stable", "ok"): 2 * 2 * (asked - len(tried)),
+            ("canary", "ok"): 2 * len(tried),
+            ("canary", "failed"): 2 * len(tried),
+        }
+        requests = "sum by (track, outcome) (router_requests_total)"
+        eventually(lambda: prometheus.values(requests, "track", "outcome"), lambda seen: seen == expected)
+
+        observed = prometheus.values("sum by (track) (router_track_seconds_count)", "track")
+        scored = prometheus.values("router_score_count", "track")
+        unread = prometheus.values("router_unread_lines_total")
+
+    good = {("stable",): expected["stable", "ok"], ("canary",): expected["canary", "ok"]}
+    assert observed == scored == good
+    assert all(lines == 0 for lines in unread.values())
 
 
 def body() -> dict[str, Any]:

@@ -1,0 +1,129 @@
+"""Prometheus, Alertmanager's and mtail's programs as Debian has them, with the configuration of deploy/."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from tests.demo.process import ManagedProcess, free_port, listens
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+HOST = "127.0.0.1"
+START_SECONDS = 60
+CALL_SECONDS = 30
+PROGRAMS = ("prometheus", "promtool", "amtool", "mtail")
+INSTALL = (
+    "Prometheus, Alertmanager or mtail is missing: apt-get install prometheus prometheus-alertmanager mtail"
+)
+
+
+def is_monitoring_installed() -> bool:
+    """Whether every program is there."""
+    return all(shutil.which(program) for program in PROGRAMS)
+
+
+@contextmanager
+def running_mtail(home: Path, access_log: Path) -> Iterator[str]:
+    """Follow a router's access log while the block runs.
+
+    Yields:
+        ``host:port`` of its metrics.
+    """
+    port = free_port()
+    argv = [
+        "mtail",
+        "--progs",
+        DEPLOY / "mtail",
+        "--logs",
+        access_log,
+        "--address",
+        HOST,
+        "--port",
+        str(port),
+    ]
+    argv += ["--emit_prog_label=false", "--logtostderr"]
+    with ManagedProcess("mtail", argv, home / "mtail.log") as mtail:
+        mtail.wait_until(lambda: listens(port), START_SECONDS)
+        yield f"{HOST}:{port}"
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A running Prometheus.
+
+    Attributes:
+        address: ``http://host:port``.
+        process: the server.
+    """
+
+    address: str
+    process: ManagedProcess
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """The samples of an expression now: each has ``metric``, its labels, and ``value``, (time, text).
+
+        Raises:
+            httpx.HTTPStatusError: if it is no expression.
+        """
+        answer = httpx.get(f"{self.address}/api/v1/query", params={"query": expression}, timeout=CALL_SECONDS)
+        answer.raise_for_status()
+        samples: list[dict[str, Any]] = answer.json()["data"]["result"]
+        return samples
+
+    def values(self, expression: str, *labels: str) -> dict[tuple[str, ...], float]:
+        """The same as label values → value."""
+        return {
+            tuple(sample["metric"].get(label, "") for label in labels): float(sample["value"][1])
+            for sample in self.query(expression)
+        }
+
+
+@contextmanager
+def running_prometheus(
+    home: Path, targets: Mapping[str, str], port: int | None = None, seconds: float = 1.0
+) -> Iterator[Prometheus]:
+    """Run Prometheus with the product's rules while the block runs; its data stays below ``home``.
+
+    Args:
+        home: of its configuration, data and log.
+        targets: job of deploy/prometheus/prometheus.yml → ``host:port``. Other jobs are left out.
+        port: a free one by default.
+        seconds: from one scrape or evaluation to the next.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    chosen = port or free_port()
+    shutil.copytree(DEPLOY / "prometheus" / "rules", home / "rules", dirs_exist_ok=True)
+    (home / "prometheus.yml").write_text(yaml.safe_dump(_configuration(targets, seconds)))
+    argv = ["prometheus", f"--config.file={home / 'prometheus.yml'}", f"--storage.tsdb.path={home / 'data'}"]
+    argv += [f"--web.listen-address={HOST}:{chosen}"]
+    address = f"http://{HOST}:{chosen}"
+    with ManagedProcess("Prometheus", argv, home / "prometheus.log") as process:
+        process.wait_until(lambda: listens(chosen) and _is_ready(address), START_SECONDS)
+        yield Prometheus(address, process)
+
+
+def _configuration(targets: Mapping[str, str], seconds: float) -> dict[str, Any]:
+    written = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+    interval = f"{int(seconds * 1000)}ms"
+    jobs = [
+        {"job_name": job["job_name"], "static_configs": [{"targets": [targets[job["job_name"]]]}]}
+        | {key: job[key] for key in ("metrics_path",) if key in job}
+        for job in written["scrape_configs"]
+        if job["job_name"] in targets
+    ]
+    return {
+        "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
+        "rule_files": written["rule_files"],
+        "scrape_configs": jobs,
+    }
+
+
+def _is_ready(address: str) -> bool:
+    return httpx.get(f"{address}/-/ready", timeout=CALL_SECONDS).status_code == httpx.codes.OK

@@ -1,0 +1,142 @@
+"""What watches the tracks and the nights, checked by its own tools."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.demo.prometheus import DEPLOY, INSTALL, is_monitoring_installed
+
+pytestmark = pytest.mark.skipif(not is_monitoring_installed(), reason=INSTALL)
+
+PROMETHEUS = DEPLOY / "prometheus"
+LINE = {
+    "time": "2026-03-10T12:00:00+00:00",
+    "trace": "82",
+    "face": "rest",
+    "model": "clicks",
+    "track": "stable",
+    "outcome": "ok",
+    "status": "200",
+    "seconds": "0.004",
+    "score": "0.12",
+    "answered_by": "stable",
+    "answer": "ok",
+    "request_seconds": "0.005",
+    "version": "",
+    "server": "127.0.0.1:8501",
+    "http_status": "200",
+    "bytes": "300",
+}
+FELL_BACK = {"track": "canary", "outcome": "failed", "status": "502", "seconds": "0.000", "score": "0.3"}
+
+Metrics = dict[tuple[str, ...], float]
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=60)
+
+
+def count(log: Path, *lines: dict[str, str] | str) -> Metrics:
+    """What mtail makes of some lines: (metric, label values …) → value."""
+    texts = [line if isinstance(line, str) else json.dumps(line, separators=(",", ":")) for line in lines]
+    log.write_text("".join(f"{text}\n" for text in texts))
+    once = ["--one_shot", "--one_shot_format", "prometheus", "--address", "127.0.0.1", "--port", "0"]
+    read = run("mtail", "--progs", DEPLOY / "mtail", "--logs", log, "--emit_prog_label=false", *once)
+    families = text_string_to_metric_families(read.stdout + "\n")
+    return {
+        (sample.name, *(sample.labels[label] for label in sorted(sample.labels))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_prometheus_takes_its_configuration_and_its_rules():
+    checked = run("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
+
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_the_rules_pass_their_own_tests():
+    tested = run("promtool", "test", "rules", *sorted((PROMETHEUS / "tests").glob("*.yml")))
+
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+def test_every_alert_says_how_urgent_it_is_what_happened_and_what_to_do():
+    groups = yaml.safe_load((PROMETHEUS / "rules" / "alerts.yml").read_text())["groups"]
+
+    for alert in (rule for group in groups for rule in group["rules"]):
+        assert alert["labels"]["severity"] in ("page", "warning"), alert
+        assert set(alert["annotations"]) == {"summary", "action"}, alert
+
+
+def test_alertmanager_takes_its_configuration_and_the_secret_is_in_a_file_of_its_own():
+    file = DEPLOY / "alertmanager" / "alertmanager.yml"
+
+    checked = run("amtool", "check-config", file)
+
+    assert checked.returncode == 0, checked.stderr
+    written = yaml.safe_load(file.read_text())
+    assert "slack_api_url" not in written["global"]
+    assert written["global"]["slack_api_url_file"].startswith("/run/secrets/")
+
+
+@pytest.mark.parametrize("severity", ["page", "warning"])
+def test_every_alert_has_a_receiver(severity):
+    file = DEPLOY / "alertmanager" / "alertmanager.yml"
+
+    routed = run("amtool", "config", "routes", "test", f"--config.file={file}", f"severity={severity}")
+
+    assert routed.stdout.strip() == "slack", routed.stderr
+
+
+def test_an_answer_counts_for_its_track_with_its_time_and_its_score(tmp_path):
+    metrics = count(tmp_path / "access.log", LINE, LINE)
+
+    assert metrics["router_requests_total", "rest", "clicks", "ok", "stable"] == 2
+    assert metrics["router_answers_total", "rest", "clicks", "ok", "stable"] == 2
+    assert metrics["router_track_seconds_bucket", "rest", "0.002", "clicks", "stable"] == 0
+    assert metrics["router_track_seconds_bucket", "rest", "0.005", "clicks", "stable"] == 2
+    assert metrics["router_score_bucket", "0.1", "clicks", "stable"] == 0
+    assert metrics["router_score_bucket", "0.15", "clicks", "stable"] == 2
+
+
+def test_a_canary_that_failed_counts_against_the_canary_and_the_answer_for_stable(tmp_path):
+    metrics = count(tmp_path / "access.log", LINE | FELL_BACK)
+
+    assert metrics["router_requests_total", "rest", "clicks", "failed", "canary"] == 1
+    assert metrics["router_answers_total", "rest", "clicks", "ok", "stable"] == 1
+    assert not any(name.startswith(("router_score", "router_track_seconds")) for name, *_ in metrics)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "score"), [("0.000", "0"), ("0.000", "7.5e-7"), ("0.001", "-0.5"), ("40.5", "12.5")]
+)
+def test_no_value_falls_between_the_buckets(tmp_path, seconds, score):
+    metrics = count(tmp_path / "access.log", LINE | {"seconds": seconds, "score": score})
+
+    assert metrics["router_track_seconds_bucket", "rest", "+Inf", "clicks", "stable"] == 1
+    assert metrics["router_score_bucket", "+Inf", "clicks", "stable"] == 1
+
+
+@pytest.mark.parametrize("score", ["", "NaN", "unreadable"])
+def test_an_answer_without_a_score_is_still_an_answer(tmp_path, score):
+    metrics = count(tmp_path / "access.log", LINE | {"score": score})
+
+    assert metrics["router_requests_total", "rest", "clicks", "ok", "stable"] == 1
+    assert ("router_score_count", "clicks", "stable") not in metrics
+
+
+def test_who_was_turned_away_is_counted_and_an_unknown_format_is_not_passed_over(tmp_path):
+    turned_away = LINE | {"model": "", "track": "", "outcome": "", "answered_by": "", "answer": ""}
+
+    metrics = count(tmp_path / "access.log", turned_away, "another format", LINE)
+
+    assert metrics["router_turned_away_total", "rest"] == 1
+    assert metrics["router_unread_lines_total",] == 1
