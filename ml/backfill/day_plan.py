@@ -20,6 +20,7 @@ class DayPlan(TypedDict):
 
     Keys:
         day: the calendar day in the pipeline's time zone, ISO 8601.
+        window: its ``start`` and ``end``, ISO 8601 in UTC.
         landed: counts of the examples that a run would use, and their ``caveats``; None if it would have to
             land them.
         decision: what a person decided about the landing: ``refresh``, ``accept_gap``, each with the reason.
@@ -36,6 +37,7 @@ class DayPlan(TypedDict):
     """
 
     day: str
+    window: dict[str, str]
     landed: dict[str, Any] | None
     decision: dict[str, str]
     landed_before: bool
@@ -68,6 +70,7 @@ def plan_day(
     known = [value for value in seconds.values() if value is not None]
     return DayPlan(
         day=chain.day.name,
+        window=chain.day.window.as_json(),
         landed=_counts(chain),
         decision=Decisions.of(chain.day).standing.as_json(),
         landed_before=archive.newest("examples", chain.day.window) is not None,

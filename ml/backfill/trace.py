@@ -39,12 +39,8 @@ def trace_data(day: Day, archive: Archive, remains: landing.Remains | None) -> C
     chain = Chain(day, archive)
     chain.look("offsets", (), identify_offsets)
     examples = chain.look("examples", ("offsets",), identify_examples)
-    if (
-        examples.outcome == NEW
-        and remains
-        and not (remains.is_whole or Decisions.of(day).standing.accept_gap)
-    ):
-        _give_up(chain, remains)
+    if examples.outcome == NEW:
+        _check_remains(chain, remains)
     if examples.artifact:
         _check(chain, "examples", lambda: landing.check_landed(day.pipeline, chain.facts("examples")))
     chain.look("statistics", ("examples",), identify_statistics)
@@ -71,8 +67,10 @@ def trace_night(chain: Chain, earlier: Sequence[Chain]) -> None:
         chain.look("pushed_model", ("blessing", "model"), identify_pushed_model)
 
 
-def _give_up(chain: Chain, remains: landing.Remains) -> None:
-    """The day would have to be landed, and the topic does not hold it any more."""
+def _check_remains(chain: Chain, remains: landing.Remains | None) -> None:
+    """The day would have to be landed: give it up if the topic is known not to hold it any more."""
+    if remains is None or remains.is_whole or Decisions.of(chain.day).standing.accept_gap:
+        return
     lost = f", {remains.lost:.0%} of it lost" if remains.lost else ""
     why = f"in the topic the day is {remains.retention}{lost}"
     for kind in ("offsets", "examples"):

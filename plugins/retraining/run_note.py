@@ -1,4 +1,4 @@
-"""A listener in the scheduler that writes a night's verdict into the note of its DAG run."""
+"""A listener in the scheduler that writes into the note of a DAG run what the run came to, in a sentence."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from airflow.listeners import hookimpl
 from airflow.models.xcom import XComModel
 from sqlalchemy.orm import object_session
 
-DAG_PREFIX = "retrain_"
-MARK = "Verdict: "
+# By the beginning of the DAG's id: what the note begins with, and the task that has the sentence.
+SUMMARIES = {"retrain_": ("Verdict: ", "log_to_mlflow"), "backfill_": ("Plan: ", "plan_backfill")}
 MAX_NOTE = 1000  # Airflow's column; PostgreSQL refuses more, and with it the scheduler's transaction
 
 
 @hookimpl
 def on_dag_run_success(dag_run: Any, msg: str) -> None:  # noqa: ARG001 - Airflow's signature
-    """Note the verdict of a night that ran to its end."""
+    """Note what a run that has ended came to."""
     write_note(dag_run)
 
 
 @hookimpl
 def on_dag_run_failed(dag_run: Any, msg: str) -> None:  # noqa: ARG001 - Airflow's signature
-    """Note the verdict of a night that was stopped, if it came as far as a verdict."""
+    """Note the same of a run that was stopped, if it came so far."""
     write_note(dag_run)
 
 
 def write_note(dag_run: Any) -> None:
     """Write the note, unless a person has written one."""
-    if not dag_run.dag_id.startswith(DAG_PREFIX) or not may_write(dag_run.note):
-        return
-    logged = read_output(dag_run, "log_to_mlflow")
-    if isinstance(logged, dict) and "summary" in logged:
-        dag_run.note = shorten(f"{MARK}{logged['summary']}")
+    for prefix, (mark, task_id) in SUMMARIES.items():
+        if dag_run.dag_id.startswith(prefix) and may_write(dag_run.note, mark):
+            output = read_output(dag_run, task_id)
+            if isinstance(output, dict) and "summary" in output:
+                dag_run.note = shorten(f"{mark}{output['summary']}")
 
 
-def may_write(note: str | None) -> bool:
+def may_write(note: str | None, mark: str) -> bool:
     """Whether the note is empty or is an earlier one of ours."""
-    return not note or note.startswith(MARK)
+    return not note or note.startswith(mark)
 
 
 def shorten(note: str) -> str:

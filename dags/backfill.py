@@ -1,0 +1,47 @@
+"""What a backfill would do, said before it is started; one DAG per pipeline folder, triggered by hand."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Param
+from retraining.operators import run_step
+from retraining.planning import REPROCESS_BEHAVIORS, PlanOperator
+from retraining.policies import RETRIES
+
+from ml import steps
+
+FIRST = Param(type="string", format="date", title="First day", description="In the pipeline's time zone")
+LAST = Param(type="string", format="date", title="Last day", description="Included")
+REPROCESS = Param(
+    "completed",
+    enum=list(REPROCESS_BEHAVIORS),
+    title="Days that were run before",
+    description="none: only days without a run. failed: those that failed too. completed: all",
+)
+PARALLEL = Param(1, type="integer", minimum=1, title="Nights at a time")
+BACKWARDS = Param(False, type="boolean", title="The last day first")
+WHAT_IF = Param("", type="string", title="What if", description="A name for a try that publishes nothing")
+
+for pipeline in steps.load_valid_pipelines():
+    with DAG(
+        dag_id=f"backfill_{pipeline.name}",
+        description=f"Plan a backfill of retrain_{pipeline.name}: nothing is run, made or moved",
+        schedule=None,
+        default_args={"owner": pipeline.owner, **RETRIES},
+        params={
+            "first": FIRST,
+            "last": LAST,
+            "reprocess_behavior": REPROCESS,
+            "max_active_runs": PARALLEL,
+            "run_backwards": BACKWARDS,
+            "what_if": WHAT_IF,
+        },
+        tags=["retraining", *pipeline.tags],
+        doc_md=__doc__,
+    ):
+        days = {"pipeline": pipeline.name, "first": "{{ params.first }}", "last": "{{ params.last }}"}
+        servers = {
+            "kafka": pipeline.landing.connection,
+            "serving": pipeline.serving.connection,
+            "mlflow": "mlflow_default",
+        }
+        run_step(steps.plan_backfill, days, servers, PlanOperator)

@@ -1,0 +1,56 @@
+"""The plan of a backfill, and how Airflow is told to run it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.sdk import Context
+
+from retraining.operators import StepOperator
+
+REPROCESS_BEHAVIORS = ("none", "failed", "completed")
+
+log = logging.getLogger(__name__)
+
+
+class PlanOperator(StepOperator):
+    """Runs the planning step, shows the plan in the log, and says how to start the backfill."""
+
+    def execute(self, context: Context) -> Any:
+        """Return the plan and, as ``command``, what starts it."""
+        plan = super().execute(context)
+        from ml import steps
+
+        command = backfill_command(plan, context["params"])
+        log.info("%s", steps.render_plan(plan))
+        log.info("To start it, run this where the airflow command reaches this Airflow:\n%s", command)
+        log.info(
+            "Or on the page of the DAG retrain_%s: Trigger, Backfill, with the same values.", plan["pipeline"]
+        )
+        return {**plan, "command": command}
+
+
+def backfill_command(plan: Mapping[str, Any], params: Mapping[str, Any]) -> str:
+    """The ``airflow`` command that runs a plan.
+
+    Days are named by the moments that they begin at. Airflow would read a bare date in its own time zone,
+    and leave out the first day of a pipeline that lives east of it.
+
+    Args:
+        plan: as the planning step returned it.
+        params: ``reprocess_behavior``, ``max_active_runs``, ``run_backwards`` and ``what_if``.
+    """
+    first, last = (plan["days"][at]["window"]["start"] for at in (0, -1))
+    words = ["airflow", "backfill", "create", "--dag-id", f"retrain_{plan['pipeline']}"]
+    words += ["--from-date", first, "--to-date", last]
+    words += ["--reprocess-behavior", params["reprocess_behavior"]]
+    words += ["--max-active-runs", str(params["max_active_runs"])]
+    if params["run_backwards"]:
+        words.append("--run-backwards")
+    if params["what_if"]:
+        words += ["--dag-run-conf", json.dumps({"what_if": params["what_if"]})]
+    return shlex.join(words)
