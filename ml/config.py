@@ -306,6 +306,17 @@ class Serving(Section):
         return self
 
 
+class Snapshots(Section):
+    """How long a day can be looked back at.
+
+    Attributes:
+        keep_days: for so many days the statistics of each day, and the schema that it was held against,
+            are kept, whatever becomes of its examples.
+    """
+
+    keep_days: Count = 30
+
+
 class Pipeline(Section):
     """All settings of one pipeline.
 
@@ -329,6 +340,7 @@ class Pipeline(Section):
     training: Training
     gate: Gate
     serving: Serving
+    snapshots: Snapshots = Snapshots()
 
     @property
     def schema_path(self) -> Path:

@@ -112,6 +112,11 @@ class Manifest:
                 f"Delete the directory {path.parent} and run the step that made it again."
             ) from error
 
+    @property
+    def artifact(self) -> Artifact:
+        """The artifact that this is the manifest of."""
+        return Artifact(kind=self.identity.kind, uri=self.identity.uri, digest=self.digest)
+
     def as_json(self) -> dict[str, Any]:
         """What ``manifest.json`` holds."""
         identity = {**vars(self.identity), "window": self.identity.window.as_json()}

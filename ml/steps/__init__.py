@@ -17,13 +17,16 @@ from ml.steps.data import (
     validate_examples,
 )
 from ml.steps.model import evaluate_candidate, stop_training, train_candidate
+from ml.steps.snapshots import compare_schema, diff_statistics, restore_schema
 from ml.steps.verdict import decide_blessing, log_to_mlflow, push_model, resolve_production
 
 __all__ = [
     "check_pipeline",
+    "compare_schema",
     "compute_statistics",
     "decide_blessing",
     "diff_schema",
+    "diff_statistics",
     "evaluate_candidate",
     "gather_window",
     "infer_schema",
@@ -39,6 +42,7 @@ __all__ = [
     "render_plan",
     "report_backfill",
     "resolve_production",
+    "restore_schema",
     "stop_training",
     "train_candidate",
     "validate_examples",

@@ -16,6 +16,7 @@ from ml.config import Pipeline, Severity
 from ml.errors import AnomaliesFound, Misconfigured
 from ml.store import Draft
 from ml.validation.examples import field_names
+from ml.validation.kept_schema import keep_schema
 from ml.validation.offenders import Example, find_offenders
 from ml.validation.rules import Anomaly, rule_of
 from ml.validation.statistics_file import read_statistics
@@ -57,7 +58,7 @@ class Finding(TypedDict):
 def validate_examples(
     pipeline: Pipeline, statistics: Path, examples: Path, unknown_fields: Mapping[str, int], draft: Draft
 ) -> None:
-    """Write ``anomalies.json`` in words, and TFDV's own findings as text protos beside it.
+    """Write ``anomalies.json`` in words, and TFDV's own findings as text protos beside it with the schema.
 
     The day is held against the schema twice: as it is, in the environment TRAINING, and without what the
     model server does not receive, in SERVING.
@@ -74,6 +75,7 @@ def validate_examples(
         Misconfigured: if the schema does not name both environments.
     """
     schema = pipeline.read_schema().proto
+    keep_schema(pipeline, draft.path)
     described = read_statistics(statistics)
     found = _broken_in(pipeline, schema, described, draft.path)
     day = _Day(pipeline, schema, examples, int(described.datasets[0].num_examples))

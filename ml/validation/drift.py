@@ -13,7 +13,15 @@ from ml.config import Pipeline
 from ml.store import Draft
 from ml.validation.cells import Cells, categorical_cells, numeric_cells
 from ml.validation.counts import counted_fields, read_counts
-from ml.validation.drift_report import DriftReport, FeatureDrift, Question, compared, describe, not_compared
+from ml.validation.drift_report import (
+    DriftReport,
+    FeatureDrift,
+    Kind,
+    Question,
+    compared,
+    describe,
+    not_compared,
+)
 from ml.validation.histogram import Distribution
 from ml.validation.statistics_file import read_statistics
 
@@ -93,14 +101,17 @@ def _compare(
 ) -> FeatureDrift:
     if not question["rows"] or not question["baseline_rows"]:
         return not_compared(question, "one side has no rows")
-    days = (today, *baseline)
-    if question["kind"] == "categorical":
-        cells = _cells_by_value(question["feature"], days)
-    else:
-        cells = _cells_by_interval(question, days, pipeline.drift.bins)
+    cells = cells_of(pipeline, question["feature"], question["kind"], (today, *baseline))
     if cells is None:
         return not_compared(question, NOT_IN_STATISTICS)
     return compared(question, cells, pipeline.drift.min_rows)
+
+
+def cells_of(pipeline: Pipeline, feature: str, kind: Kind, days: Sequence[DayStatistics]) -> Cells | None:
+    """Cut a feature of the first day and of all others together into cells; None if a day lacks it."""
+    if kind == "categorical":
+        return _cells_by_value(feature, days)
+    return _cells_by_interval(feature, days, pipeline.drift.bins)
 
 
 def _cells_by_value(feature: str, days: Sequence[DayStatistics]) -> Cells | None:
@@ -110,11 +121,12 @@ def _cells_by_value(feature: str, days: Sequence[DayStatistics]) -> Cells | None
     return categorical_cells(tables[0], tables[1:])
 
 
-def _cells_by_interval(question: Question, days: Sequence[DayStatistics], bins: int) -> Cells | None:
-    if any(question["feature"] not in day.features for day in days):
+def _cells_by_interval(feature: str, days: Sequence[DayStatistics], bins: int) -> Cells | None:
+    if any(feature not in day.features for day in days):
         return None
-    numbers = [Distribution.of(day.features[question["feature"]]) for day in days]
-    return numeric_cells(numbers[0], numbers[1:], (question["rows"], question["baseline_rows"]), bins)
+    numbers = [Distribution.of(day.features[feature]) for day in days]
+    rows = days[0].rows, sum(day.rows for day in days[1:])
+    return numeric_cells(numbers[0], numbers[1:], rows, bins)
 
 
 def _log_in_words(report: DriftReport) -> None:

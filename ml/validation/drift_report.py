@@ -123,7 +123,7 @@ def compared(question: Question, cells: Cells, min_rows: int) -> FeatureDrift:
         jsd_bits=round(found.jsd_bits, DIGITS),
         missing=_shares_of(MISSING, cells),
         rare=rare,
-        movers=_movers(pooled),
+        movers=movers_of(pooled),
     )
 
 
@@ -151,11 +151,12 @@ def describe(entry: FeatureDrift) -> str:
         return f"{entry['feature']}: cannot tell whether it drifted, because {entry['reason']}"
     side = "over" if entry["drifted"] else "within"
     bits = f"{entry['divergence_bits']:.3f} bits, {side} its threshold of {entry['threshold_bits']:g}"
-    moved = "; ".join(_in_words(mover) for mover in entry["movers"][:DESCRIBED_MOVERS])
+    moved = "; ".join(describe_mover(mover) for mover in entry["movers"][:DESCRIBED_MOVERS])
     return f"{entry['feature']}: {bits}; {moved or 'no share changed'}"
 
 
-def _in_words(mover: Mover) -> str:
+def describe_mover(mover: Mover) -> str:
+    """A cell's shares of the rows, before and now."""
     return f"{mover['cell']} {percent(mover['baseline_share'], 3)} → {percent(mover['today_share'], 3)}"
 
 
@@ -193,7 +194,8 @@ def _shares_of(name: str, cells: Cells) -> dict[str, float]:
     return {"today": round(shares[0], DIGITS), "baseline": round(shares[1], DIGITS)}
 
 
-def _movers(cells: Cells) -> list[Mover]:
+def movers_of(cells: Cells) -> list[Mover]:
+    """The cells whose shares of the rows changed most, the greatest change first."""
     today, baseline = cells.shares()
     most = np.argsort(-np.abs(today - baseline), kind="stable")[:SHOWN_MOVERS]
     return [

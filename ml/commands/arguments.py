@@ -1,0 +1,57 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import date
+
+from ml import steps
+from ml.artifact import Window
+from ml.walk import Walk
+
+
+def add_pipeline(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Which pipeline."""
+    parser.add_argument("--pipeline", required=True, help="the name of its folder")
+    return parser
+
+
+def add_day(parser: argparse.ArgumentParser, option: str = "--day") -> argparse.ArgumentParser:
+    """Which day; with ``--from`` and ``--to`` the value is ``first`` and ``last``."""
+    name = {"--from": "first", "--to": "last"}.get(option, "day")
+    parser.add_argument(
+        option,
+        dest=name,
+        required=True,
+        metavar="DAY",
+        type=date.fromisoformat,
+        help="YYYY-MM-DD, in the pipeline's time zone",
+    )
+    return parser
+
+
+def add_night(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Which night, and the reasons that a person may have to do it otherwise."""
+    add_day(add_pipeline(parser))
+    for option, meaning in REASONS.items():
+        parser.add_argument(option, default="", metavar="REASON", help=meaning)
+    return parser
+
+
+def walk_of(chosen: argparse.Namespace) -> Walk:
+    """The night that the arguments name."""
+    zone = steps.load_pipeline(chosen.pipeline).landing.time_zone
+    return Walk(
+        chosen.pipeline,
+        Window.of_day(chosen.day, zone),
+        refresh=chosen.refresh_production,
+        accept_gap=chosen.accept_gap,
+        refresh_landing=chosen.refresh,
+    )
+
+
+REASONS = {
+    "--refresh-production": "judge against what serves now, not against what served at the first try",
+    "--accept-gap": "land the day although the topic has lost some of it; said of everything made from it",
+    "--refresh": "land the day anew, with the late events that have come by now",
+}
