@@ -27,6 +27,7 @@ from ml import landing
 from ml.artifact import Window
 from ml.config import Pipeline
 from ml.connections import KafkaConnection
+from ml.decisions import Decision
 from ml.landing.parsing import Parser
 from ml.pipelines import load_pipeline
 from ml.store import Draft
@@ -78,8 +79,8 @@ def land(bootstrap: str, topic: str, path: Path) -> int:
     offsets, examples = Draft(path / "offsets", "offsets"), Draft(path / "examples", "examples")
     offsets.path.mkdir()
     examples.path.mkdir()
-    landing.resolve_offsets(pipeline_of(topic), window, kafka, offsets)
-    landing.land_examples(pipeline_of(topic), window, offsets.path, kafka, examples)
+    landing.resolve_offsets(pipeline_of(topic), window, Decision(), kafka, offsets)
+    landing.land_examples(pipeline_of(topic), window, landing.Source(offsets.path, None, kafka), examples)
     return int(examples.facts["scanned"])
 
 

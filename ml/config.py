@@ -42,6 +42,8 @@ class Landing(Section):
         slack_minutes: how far the time that a record was produced may lie from its event time. The
             scanned range is the window, and the wait for late events, widened by it on both sides.
         max_reject_fraction: a larger share of unreadable records stops the run.
+        deduplicate: a string or int field by which repeats are dropped: of the window's records with the
+            same value the first by partition and offset is kept. By default none are.
         connection: the Airflow Connection of type Kafka.
     """
 
@@ -52,6 +54,8 @@ class Landing(Section):
     seek: Literal["time", "scan"] = "time"
     slack_minutes: Annotated[int, Field(ge=0)] = 120
     max_reject_fraction: Annotated[float, Field(ge=0, le=1)]
+    # Left out where it is null, so that it changes nothing about days that were landed before there was one.
+    deduplicate: str | None = Field(None, exclude_if=lambda field: field is None)
     connection: str = Field("kafka_default", exclude=True)
 
 

@@ -45,10 +45,14 @@ class TrainingRows:
 
 
 def earlier_days(day: Day) -> list[Window]:
-    """The windows of the training window before this day: computed from the calendar, not discovered."""
+    """The windows of the training window before this day, oldest first."""
+    return days_before(day, day.pipeline.training.window_days - 1)
+
+
+def days_before(day: Day, count: int) -> list[Window]:
+    """So many windows before this day, oldest first: computed from the calendar, not discovered."""
     zone = day.pipeline.landing.time_zone
     today = day.window.day(zone)
-    count = day.pipeline.training.window_days - 1
     return [Window.of_day(today - timedelta(days=back), zone) for back in range(count, 0, -1)]
 
 

@@ -6,20 +6,21 @@ import logging
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-
-import pyarrow as pa
 
 from ml.artifact import Window
 from ml.config import Pipeline
 from ml.connections import KafkaConnection
 from ml.landing.block import Block
 from ml.landing.expiry import read_ranges
-from ml.landing.files import ParquetFiles
+from ml.landing.files import ExampleFiles, ParquetFiles
+from ml.landing.late import EarlierDays
 from ml.landing.progress import Progress
 from ml.landing.ranges import OFFSETS_FILE, OffsetManifest
+from ml.landing.repeats import drop_repeats
 from ml.landing.selection import REJECTS, Landed, Selection
 from ml.landing.tally import Tally
 from ml.landing.topic import Topic
@@ -29,48 +30,62 @@ log = logging.getLogger(__name__)
 
 REJECTS_FILE = "rejects.parquet"
 MOST_PARSERS = 4
-EXAMPLES_GROUP_ROWS = 65_536
-EXAMPLES_FILE_GROUPS = 16
 REJECTS_GROUP_ROWS = 4_096
 
 
-def land_examples(
-    pipeline: Pipeline, window: Window, offsets: Path, kafka: KafkaConnection, draft: Draft
-) -> None:
+@dataclass(frozen=True)
+class Source:
+    """Where a window's records are read from.
+
+    Attributes:
+        offsets: the directory of the offset manifest.
+        earlier: the days whose late events are counted in passing; None if none are.
+        kafka: how to reach the brokers.
+    """
+
+    offsets: Path
+    earlier: EarlierDays | None
+    kafka: KafkaConnection
+
+
+def land_examples(pipeline: Pipeline, window: Window, source: Source, draft: Draft) -> None:
     """Write the examples of a window, its rejects and its exact counts, whatever these say.
 
     Reads the manifest's ranges one partition after the other, so rows are ordered by partition and offset.
     Which records are kept is decided for each by itself, and files are cut by numbers of rows. So the same
     ranges give the same bytes, however the network cuts them, and so do other ranges with the same records
     of the window in them. Values are parsed by threads while the next are fetched; a fixed number of
-    blocks is under way at a time, so memory does not grow with the day.
+    blocks is under way at a time, so memory does not grow with the day. If ``landing.deduplicate`` names a
+    field, rows that repeat an earlier one are dropped at the end.
 
     Args:
         pipeline: the settings.
         window: whose records are wanted.
-        offsets: the directory of the offset manifest.
-        kafka: how to reach the brokers.
-        draft: gets ``part-*.parquet``, ``rejects.parquet`` and ``offsets.json``; facts as `Tally`.
+        source: where they are.
+        draft: gets ``part-*.parquet``, ``rejects.parquet`` and ``offsets.json``; facts as `Tally`; and as the
+            measurement ``late_by_day`` the late events of earlier days that were met.
 
     Raises:
         Unavailable: if the brokers do not answer, or fall silent.
         Misconfigured: if the topic is gone, or the brokers refuse us.
         WindowExpired: if the topic has lost some of the manifest's offsets.
     """
-    manifest = OffsetManifest.read(offsets)
-    selection = Selection.of(
-        pipeline.landing, pipeline.read_schema(), window, with_late=bool(manifest.decision.refresh)
-    )
+    manifest = OffsetManifest.read(source.offsets)
+    selection = Selection.of(pipeline, window, manifest.decision, source.earlier)
     progress = Progress(manifest.record_count)
-    with Topic(kafka, manifest.topic) as topic:
+    with Topic(source.kafka, manifest.topic) as topic:
         topic.partitions()  # asks once, so that what is out of reach is named now and not after a silence
-        tally = _write(
-            _landed(selection, read_ranges(topic, manifest, window)), selection, progress, draft.path
-        )
-    shutil.copyfile(offsets / OFFSETS_FILE, draft.path / OFFSETS_FILE)
+        landed = _landed(selection, read_ranges(topic, manifest, window))
+        tally = _write(landed, selection, progress, draft.path)
+    if pipeline.landing.deduplicate:
+        tally.drop(drop_repeats(draft.path, pipeline.landing.deduplicate))
+    shutil.copyfile(source.offsets / OFFSETS_FILE, draft.path / OFFSETS_FILE)
     draft.facts.update(tally.as_facts())
     draft.measurements.update(seconds=progress.seconds, records_per_second=progress.rate)
     log.info("%s %s: %s", pipeline.name, window, _sentence(tally, progress))
+    if source.earlier:
+        draft.measurements["late_by_day"] = source.earlier.by_day(tally.earlier)
+        _report_late(pipeline, draft.measurements["late_by_day"])
 
 
 def _landed(selection: Selection, blocks: Iterable[Block]) -> Iterator[Landed]:
@@ -88,19 +103,13 @@ def _landed(selection: Selection, blocks: Iterable[Block]) -> Iterator[Landed]:
 
 def _write(landed: Iterator[Landed], selection: Selection, progress: Progress, path: Path) -> Tally:
     tally = Tally()
-    with _example_files(path, selection.schema) as examples, _reject_file(path) as rejects:
+    with ExampleFiles(path, selection.schema) as examples, _reject_file(path) as rejects:
         for block in landed:
             examples.write(block.examples)
             rejects.write(block.rejects)
             tally.add(block.tally)
             progress.advance(block.tally.scanned)
     return tally
-
-
-def _example_files(path: Path, schema: pa.Schema) -> ParquetFiles:
-    return ParquetFiles(
-        lambda number: path / f"part-{number:05d}.parquet", schema, EXAMPLES_GROUP_ROWS, EXAMPLES_FILE_GROUPS
-    )
 
 
 def _reject_file(path: Path) -> ParquetFiles:
@@ -113,5 +122,16 @@ def _sentence(tally: Tally, progress: Progress) -> str:
     return (
         f"{tally.accepted} examples out of {tally.scanned} records in {progress.seconds:.1f} s "
         f"({progress.rate:.0f} records/s); rejected: {rejected}; outside the window: {facts['outside']}; "
-        f"late: {tally.late}"
+        f"late: {tally.late}{'' if tally.duplicates is None else f'; repeats: {tally.duplicates}'}"
     )
+
+
+def _report_late(pipeline: Pipeline, late_by_day: Mapping[str, int]) -> None:
+    """Say which earlier days have got late events since they were landed, and what would add them."""
+    found = {day: count for day, count in late_by_day.items() if count}
+    if found:
+        log.info(
+            "events of earlier days have come since those were landed: %s. To add them: python -m ml "
+            "land_examples --pipeline %s --day %s --refresh REASON",
+            ", ".join(f"{count} of {day}" for day, count in found.items()), pipeline.name, max(found),
+        )  # fmt: skip

@@ -10,6 +10,9 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+EXAMPLES_GROUP_ROWS = 65_536
+EXAMPLES_FILE_GROUPS = 16
+
 
 class ParquetFiles:
     """A growing table, written as zstd Parquet inside a ``with`` block.
@@ -69,3 +72,20 @@ class ParquetFiles:
             self._open()
         self._writer.write_table(rows.combine_chunks(), row_group_size=self._group_rows)
         self._groups += 1
+
+
+class ExampleFiles(ParquetFiles):
+    """The examples of a window: ``part-00000.parquet`` and so on.
+
+    Args:
+        path: the directory.
+        schema: of the examples.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        super().__init__(
+            lambda number: path / f"part-{number:05d}.parquet",
+            schema,
+            EXAMPLES_GROUP_ROWS,
+            EXAMPLES_FILE_GROUPS,
+        )

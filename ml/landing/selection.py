@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from ml.artifact import Window
-from ml.config import Landing
+from ml.config import Pipeline
+from ml.decisions import Decision
 from ml.landing.block import Block
+from ml.landing.late import EarlierDays
 from ml.landing.parsing import Parsed, Parser
 from ml.landing.ranges import settled_ms
 from ml.landing.tally import Tally
-from ml.schema import Schema
 
 PARTITION = pa.field("_partition", pa.int32(), nullable=False)
 OFFSET = pa.field("_offset", pa.int64(), nullable=False)
@@ -59,6 +60,7 @@ class Selection:
         start_ms: first millisecond of the window.
         end_ms: first millisecond after the window.
         settled_ms: first millisecond at which a record comes too late; None if none does.
+        earlier: the days whose late events are counted in passing; None if none are.
     """
 
     parser: Parser
@@ -66,13 +68,17 @@ class Selection:
     start_ms: int
     end_ms: int
     settled_ms: int | None
+    earlier: EarlierDays | None = None
 
     @classmethod
-    def of(cls, landing: Landing, schema: Schema, window: Window, *, with_late: bool = False) -> Self:
-        """The selection of a window as the settings want it, or with its late events as well."""
-        parser = Parser(schema.columns, landing.event_time)
-        settled = None if with_late else settled_ms(landing, window)
-        return cls(parser, landing.event_time, window.start_ms, window.end_ms, settled)
+    def of(
+        cls, pipeline: Pipeline, window: Window, decision: Decision, earlier: EarlierDays | None = None
+    ) -> Self:
+        """The selection of a window as the settings want it; if it is refreshed, with its late events."""
+        landing = pipeline.landing
+        parser = Parser(pipeline.read_schema().columns, landing.event_time)
+        settled = None if decision.refresh else settled_ms(landing, window)
+        return cls(parser, landing.event_time, window.start_ms, window.end_ms, settled, earlier)
 
     @property
     def schema(self) -> pa.Schema:
@@ -91,6 +97,8 @@ class Selection:
         tally = Tally.of_block(len(block), times, times[accepted], int(late.sum()))
         tally.count_rejects(rejects)
         tally.count_unknown(parsed.unknown, accepted)
+        if self.earlier:
+            tally.earlier = self.earlier.count(block.partition, block.offsets[parsed.rows], times)
         return Landed(examples, rejects, tally)
 
     def _comes_too_late(self, timestamps: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

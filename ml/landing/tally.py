@@ -35,11 +35,13 @@ class Span:
 
 @dataclass
 class Tally:
-    """Counts of a scanned range: scanned = accepted + all rejected + outside + late.
+    """Counts of a scanned range: scanned = accepted + duplicates + all rejected + outside + late.
 
     Attributes:
         scanned: records read.
         accepted: records that are examples of the window.
+        duplicates: examples that were dropped because they repeat one; None if nobody looked for them. What
+            is said of accepted records below is said of them too.
         rejected: reason → records produced in the window that are no examples.
         reject_examples: reason → the first of them, ``{"partition", "offset"}``.
         late: examples of the window that came after it had settled.
@@ -47,16 +49,20 @@ class Tally:
             of a sum, the first ``UNKNOWN_FIELDS_NAMED`` by name and all others together.
         events: event times of the accepted records.
         scanned_events: event times of all records that could be read.
+        earlier: how many days ago → events of that day that have come since the last landing. They are no
+            part of this day, and so none of its facts.
     """
 
     scanned: int = 0
     accepted: int = 0
+    duplicates: int | None = None
     rejected: Counter[str] = field(default_factory=Counter)
     reject_examples: dict[str, dict[str, int]] = field(default_factory=dict)
     late: int = 0
     unknown_fields: Counter[str] = field(default_factory=Counter)
     events: Span = field(default_factory=Span)
     scanned_events: Span = field(default_factory=Span)
+    earlier: Counter[int] = field(default_factory=Counter)
 
     @classmethod
     def of_block(
@@ -93,21 +99,29 @@ class Tally:
         self._count_fields(other.unknown_fields)
         self.events.add(other.events)
         self.scanned_events.add(other.scanned_events)
+        self.earlier.update(other.earlier)
+
+    def drop(self, duplicates: int) -> None:
+        """Take repeated examples out of the accepted ones."""
+        self.accepted -= duplicates
+        self.duplicates = duplicates
 
     def as_facts(self) -> dict[str, Any]:
-        """The counts as the manifest keeps them."""
+        """The counts as the manifest keeps them; duplicates only if they were looked for."""
+        kept = self.accepted + (self.duplicates or 0)
         return {
             "scanned": self.scanned,
             "accepted": self.accepted,
             "rejected": dict(self.rejected),
             "reject_examples": self.reject_examples,
-            "outside": self.scanned - self.accepted - self.late - self.rejected.total(),
+            "outside": self.scanned - kept - self.late - self.rejected.total(),
             "late": self.late,
             "unknown_fields": dict(self.unknown_fields),
             "first_event": self.events.first,
             "last_event": self.events.last,
             "first_scanned_event": self.scanned_events.first,
             "last_scanned_event": self.scanned_events.last,
+            **({} if self.duplicates is None else {"duplicates": self.duplicates}),
         }
 
     def _count_fields(self, counts: Counter[str]) -> None:

@@ -146,7 +146,7 @@ def _check_against_schema(pipeline: Pipeline, path: Path) -> None:
         if name not in columns
     ]
     lines += [
-        f"  features.{part}.{name}: expected {expected} in schema.pbtxt, found {columns[name]}."
+        f"  {part}.{name}: expected {expected} in schema.pbtxt, found {columns[name]}."
         for part, name, expected in _typed_features(pipeline)
         if name in columns and columns[name] not in expected
     ]
@@ -163,6 +163,8 @@ def _check_against_schema(pipeline: Pipeline, path: Path) -> None:
 def _mentions(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     yield "label", pipeline.label
     yield "landing.event_time", pipeline.landing.event_time
+    if pipeline.landing.deduplicate:
+        yield "landing.deduplicate", pipeline.landing.deduplicate
     yield from (("features.categorical", name) for name in pipeline.features.categorical)
     yield from (("features.numeric", name) for name in pipeline.features.numeric)
     yield from (("drift.thresholds", name) for name in pipeline.drift.thresholds)
@@ -173,5 +175,7 @@ def _mentions(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
 
 
 def _typed_features(pipeline: Pipeline) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    yield from (("categorical", name, ("string", "int")) for name in pipeline.features.categorical)
-    yield from (("numeric", name, ("int", "float")) for name in pipeline.features.numeric)
+    if pipeline.landing.deduplicate:
+        yield "landing.deduplicate", pipeline.landing.deduplicate, ("string", "int")
+    yield from (("features.categorical", name, ("string", "int")) for name in pipeline.features.categorical)
+    yield from (("features.numeric", name, ("int", "float")) for name in pipeline.features.numeric)

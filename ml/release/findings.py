@@ -54,6 +54,13 @@ class Findings:
         """What a person accepted about the data of the night, in sentences, each once."""
         return sorted({caveat for manifest in self.manifests.values() for caveat in manifest.caveats})
 
+    @property
+    def late_by_day(self) -> Mapping[str, int]:
+        """Earlier day → its events that have come since it was landed; empty if nobody counted them."""
+        examples = self.manifests.get("examples")
+        late: Mapping[str, int] = examples.measurements.get("late_by_day", {}) if examples else {}
+        return late
+
     def facts(self, kind: str) -> Mapping[str, Any]:
         """The facts in an artifact's manifest; none if there is no such artifact."""
         return self.manifests[kind].facts if kind in self.manifests else {}

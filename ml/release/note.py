@@ -174,6 +174,9 @@ def _data(findings: Findings) -> Iterator[str]:
         return
     rejected = sum((facts.get("rejected") or {}).values())
     yield f"### Data\n\n{facts['accepted']:,} records accepted, {rejected:,} rejected.\n"
+    if any(findings.late_by_day.values()):
+        late = ", ".join(f"{count:,} of {day}" for day, count in findings.late_by_day.items() if count)
+        yield f"Events of earlier days that have come since those were landed: {late}.\n"
     for day in findings.contents.get("training_window", {}).get("days", []):
         yield f"- {day['day']}: {'left out, ' + day['left_out'] if day['left_out'] else 'learned from'}"
 

@@ -41,6 +41,7 @@ def metrics_of(findings: Findings) -> dict[str, float]:
     contents = findings.contents
     pairs = [
         *_landing(findings.facts("examples")),
+        *_late(findings.late_by_day),
         *_anomalies(contents.get("anomalies")),
         *_drift(contents.get("drift_report")),
         *_training(findings.facts("model")),
@@ -69,12 +70,17 @@ def metric_name(name: str) -> str:
 
 
 def _landing(facts: Mapping[str, Any]) -> Pairs:
-    for count in ("scanned", "accepted", "outside", "late"):
+    for count in ("scanned", "accepted", "outside", "late", "duplicates"):
         yield f"examples.{count}", facts.get(count)
     rejected = facts.get("rejected")
     if rejected is not None:
         yield "examples.rejected", sum(rejected.values())
         yield from ((f"rejects.{reason}", count) for reason, count in rejected.items())
+
+
+def _late(late_by_day: Mapping[str, int]) -> Pairs:
+    for ago, day in enumerate(sorted(late_by_day, reverse=True), 1):
+        yield f"landing.late_{ago}d_ago", late_by_day[day]
 
 
 def _anomalies(anomalies: Mapping[str, Any] | None) -> Pairs:

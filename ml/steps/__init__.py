@@ -12,10 +12,10 @@ from ml.steps.data import (
     diff_schema,
     gather_window,
     infer_schema,
-    land_examples,
     measure_drift,
     validate_examples,
 )
+from ml.steps.landing import land_examples
 from ml.steps.model import evaluate_candidate, stop_training, train_candidate
 from ml.steps.snapshots import compare_schema, diff_statistics, restore_schema
 from ml.steps.verdict import decide_blessing, log_to_mlflow, push_model, resolve_production

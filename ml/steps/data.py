@@ -1,4 +1,4 @@
-"""Steps from the topic to checked, described, gathered days."""
+"""Steps from a landed day to checked, described, gathered days."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ import logging
 from ml.artifact import Artifact, Window
 from ml.connections import KafkaConnection
 from ml.day import Day
-from ml.decisions import Decision, Decisions, deciding
-from ml.errors import DataRejected, Misconfigured, WindowExpired
+from ml.errors import DataRejected
 from ml.identities import (
     identify_anomalies,
     identify_drift_report,
-    identify_examples,
-    identify_offsets,
     identify_statistics,
     identify_training_window,
 )
 from ml.pipelines import load_pipeline
+from ml.steps.landing import land_examples
 from ml.training_window import WindowDay, earlier_days, write_training_window
 
 log = logging.getLogger(__name__)
@@ -35,45 +33,6 @@ def check_pipeline(pipeline: str) -> str:
     settings = load_pipeline(pipeline)
     fields = len(settings.read_schema().columns)
     return f"{settings.folder} is a valid pipeline: {fields} fields, {len(settings.features.names)} features"
-
-
-def land_examples(
-    pipeline: str,
-    start: str,
-    end: str,
-    accept_gap: str = "",
-    refresh: str = "",
-    *,
-    kafka: KafkaConnection,
-) -> Artifact:
-    """Land one window of the topic as Parquet, with its offsets and what was rejected.
-
-    What a person decides about a day counts once the day is landed by it, and then for every later landing
-    of the day, in whichever run. See `ml.decisions`.
-
-    Args:
-        pipeline: the pipeline's name.
-        start: of the window.
-        end: of the window.
-        accept_gap: a reason to go on with what is left, if the topic has lost some of the window.
-        refresh: a reason to land the window anew, with the late events that have come by now.
-        kafka: how to reach the brokers.
-
-    Raises:
-        Unavailable: if no broker answers.
-        Misconfigured: if topic or credentials are wrong.
-        DataRejected: if the window is empty, expired or holds too many rejects.
-    """
-    from ml import landing
-
-    day = Day.of(pipeline, start, end)
-    if accept_gap or refresh:
-        _refuse_in_what_if(day)
-        examples = _decide(day, accept_gap, refresh, kafka)
-    else:
-        examples = _land(day, Decisions.of(day).standing, kafka)
-    landing.check_landed(day.pipeline, day.store.manifest(examples).facts, examples)
-    return examples
 
 
 def compute_statistics(examples: Artifact) -> Artifact:
@@ -160,55 +119,6 @@ def diff_schema(examples: Artifact) -> str:
 
     day = Day.of_artifact(examples)
     return "\n".join(validation.diff_schema(day.pipeline, day.store.open(examples)))
-
-
-def _decide(day: Day, accept_gap: str, refresh: str, kafka: KafkaConnection) -> Artifact:
-    """Land a day as a person wants it, and remember the decision when that has come to its end."""
-    with deciding(day) as decisions:
-        decided = decisions.adding("refresh", refresh)
-        try:
-            examples = _land(day, decided.standing, kafka)
-            _check_refreshed(day, decisions.standing, examples)
-        except WindowExpired:
-            accepting = decided.adding("accept_gap", accept_gap)
-            if accepting == decided:
-                raise
-            decided = accepting
-            examples = _land(day, decided.standing, kafka)
-        decided.save()
-    return examples
-
-
-def _check_refreshed(day: Day, decision: Decision, examples: Artifact) -> None:
-    """Hold newly landed examples against those that the day had by a decision, if it had any."""
-    from ml import landing
-
-    offsets = day.store.find(identify_offsets(day, decision))
-    before = offsets and day.store.find(identify_examples(day, offsets))
-    if before:
-        landing.check_refreshed(day.store.manifest(before).facts, day.store.manifest(examples).facts)
-
-
-def _land(day: Day, decision: Decision, kafka: KafkaConnection) -> Artifact:
-    from ml import landing
-
-    offsets = day.store.produce(
-        identify_offsets(day, decision),
-        lambda draft: landing.resolve_offsets(day.pipeline, day.window, decision, kafka, draft),
-    )
-    ranges = day.store.open(offsets)
-    return day.store.produce(
-        identify_examples(day, offsets),
-        lambda draft: landing.land_examples(day.pipeline, day.window, ranges, kafka, draft),
-    )
-
-
-def _refuse_in_what_if(day: Day) -> None:
-    if day.variant:
-        raise Misconfigured(
-            f"the what-if {day.variant['name']} cannot decide how {day.name} is landed: that holds for every "
-            "later landing of the day. Decide it in a normal run, without --what-if; the what-if follows."
-        )
 
 
 def _earlier_day(day: Day, window: Window, kafka: KafkaConnection) -> WindowDay:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +310,60 @@ def test_a_reason_for_a_gap_changes_nothing_where_there_is_none(
 
     assert land(window, kafka, accept_gap="just in case") == land(window, kafka)
     assert not (store.root / "clicks" / "landing").exists()
+
+
+def test_late_events_are_counted_in_the_next_night_and_in_that_one_only(
+    store: Store, window: Window, kafka: KafkaConnection, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    nights = [Window(window.start + timedelta(days), window.end + timedelta(days)) for days in range(3)]
+    log.add_day(nights[0])
+    land(nights[0], kafka)
+    log.add_event(nights[0].end_ms - 1, arrival=nights[1].end_ms)
+    log.add_event(nights[0].end_ms - 2, arrival=nights[0].end_ms - 2)
+    log.add_day(nights[1])
+    second = land(nights[1], kafka)
+    log.add_event(nights[0].start_ms, arrival=nights[2].end_ms)
+    log.add_day(nights[2])
+    third = land(nights[2], kafka)
+
+    late = [store.manifest(night).measurements["late_by_day"] for night in (second, third)]
+    assert (late[0]["2026-03-10"], sum(late[0].values())) == (2, 2)
+    assert (late[1]["2026-03-10"], sum(late[1].values())) == (1, 1)
+    assert "2 of 2026-03-10. To add them: python -m ml land_examples --pipeline clicks --day" in caplog.text
+
+
+def test_late_events_do_not_change_the_digest_of_the_night_that_counts_them(
+    tmp_path: Path, window: Window, kafka: KafkaConnection, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.add_day(window)
+    log.add_event(window.start_ms - 1)
+    log.flush()
+    monkeypatch.setenv("RETRAIN_HOME", str(tmp_path / "first night"))
+    first_night = land(window, kafka)
+    monkeypatch.setenv("RETRAIN_HOME", str(tmp_path / "after another"))
+    with pytest.raises(NoRecords):
+        land(Window(window.start - timedelta(2), window.end - timedelta(2)), kafka)
+
+    assert land(window, kafka) == first_night
+
+
+def test_repeats_within_the_window_are_dropped_and_counted(
+    store: Store, window: Window, kafka: KafkaConnection, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETRAIN_CLICKS__LANDING__DEDUPLICATE", "event_id")
+    log.add_day(window, records=30)
+    log.add_day(window, records=3)
+    for repeated in ("e0", "e4", "e32"):
+        log.add_event(window.start_ms, event_id=repeated)
+    log.add_event(window.end_ms, event_id="e1")
+    log.flush()
+
+    artifact = land(window, kafka)
+
+    facts = store.manifest(artifact).facts
+    assert (facts["scanned"], facts["accepted"], facts["duplicates"], facts["outside"]) == (37, 33, 3, 1)
+    assert sorted(table_of(store, artifact)["event_id"].to_pylist()) == sorted(f"e{n}" for n in range(33))
 
 
 def made_anew(broker: Broker, topic: str, settings: dict[str, str]) -> None:

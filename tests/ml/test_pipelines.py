@@ -131,3 +131,17 @@ def test_a_misspelt_override_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("RETRAIN_TRANING__WORKERS", "2")
 
     assert "traning" in complaint("clicks")
+
+
+def test_what_may_be_deduplicated_by_is_checked_against_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETRAIN_CLICKS__LANDING__DEDUPLICATE", "price")
+    assert "landing.deduplicate.price: expected ('string', 'int') in schema.pbtxt, found float" in complaint(
+        "clicks"
+    )
+
+    monkeypatch.setenv("RETRAIN_CLICKS__LANDING__DEDUPLICATE", "evnt_id")
+    assert "landing.deduplicate: expected a feature of schema.pbtxt, found 'evnt_id'" in complaint("clicks")
+
+
+def test_settings_without_deduplication_are_those_from_before_there_was_any() -> None:
+    assert "deduplicate" not in load_pipeline("clicks").model_dump()["landing"]

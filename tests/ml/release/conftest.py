@@ -100,6 +100,7 @@ def produce(store: Store, window: Window, kind: str) -> Artifact:
     def write(draft: Draft) -> None:
         draft.measurements.update(seconds=2.5, records_per_second=1e5, fit_seconds=0.5, restarts=0)
         if kind == "examples":
+            draft.measurements["late_by_day"] = {"2026-03-08": 0, "2026-03-09": 1200}
             draft.facts.update(scanned=110, accepted=100, rejected={"not JSON": 10}, outside=0, late=1)
         if kind == "evaluation":
             write_scores(draft)

@@ -55,6 +55,15 @@ def test_every_family_of_names_is_documented(pipeline: Pipeline, window: Window,
     assert families <= set(documented)
 
 
+def test_late_events_are_counted_by_how_long_ago_their_day_was(
+    pipeline: Pipeline, window: Window, findings: Findings
+):
+    metrics = metrics_of(findings)
+
+    assert (metrics["landing.late_1d_ago"], metrics["landing.late_2d_ago"]) == (1200, 0)
+    assert "since those were landed: 1,200 of 2026-03-09." in note_of(pipeline, window, findings)
+
+
 def test_what_was_not_measured_has_no_metric(findings: Findings):
     metrics = metrics_of(findings)
 
@@ -65,7 +74,7 @@ def test_what_was_not_measured_has_no_metric(findings: Findings):
 def test_a_night_that_stopped_early_has_the_metrics_that_it_came_to(stopped: Findings):
     names = {name.split(".")[0] for name in metrics_of(stopped)}
 
-    assert names == {"examples", "rejects", "anomalies", "seconds", "rate", "measured"}
+    assert names == {"examples", "landing", "rejects", "anomalies", "seconds", "rate", "measured"}
 
 
 @given(st.text(min_size=1))
