@@ -6,6 +6,7 @@
     python -m ml schema infer --pipeline clicks --day 2026-11-20
     python -m ml backfill plan --pipeline clicks --from 2026-11-01 --to 2026-11-20
     python -m ml statistics diff --pipeline clicks --from 2026-11-13 --to 2026-11-20
+    python -m ml metrics --listen 127.0.0.1:9108
 
 A step runs what leads to it, and uses what is there already.
 """
@@ -17,10 +18,10 @@ import logging
 import sys
 from collections.abc import Callable
 
-from ml.commands import backfill, nights, schema, statistics
+from ml.commands import backfill, metrics, nights, schema, statistics
 from ml.errors import RetrainingError, Withheld
 
-GROUPS = (nights, schema, statistics, backfill)
+GROUPS = (nights, schema, statistics, backfill, metrics)
 STOPPED, WITHHELD = 1, 3
 
 

@@ -50,6 +50,12 @@ class Registry:
         version = self._aliased(PRODUCTION)
         return version.tags.get(DIGEST, "") if version else None
 
+    def production_version(self) -> int | None:
+        """The number that ``production`` is served as; None if there is no such alias, or no number yet."""
+        version = self._aliased(PRODUCTION)
+        number = version.tags.get(SERVED_AS) if version else None
+        return int(number) if number else None
+
     def find_logged(self, digest: str) -> ModelVersion:
         """The version of a model that must have been logged.
 

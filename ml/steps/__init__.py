@@ -16,6 +16,7 @@ from ml.steps.data import (
     validate_examples,
 )
 from ml.steps.landing import land_examples
+from ml.steps.metrics import serve_metrics
 from ml.steps.model import evaluate_candidate, stop_training, train_candidate
 from ml.steps.snapshots import compare_schema, diff_statistics, restore_schema
 from ml.steps.verdict import decide_blessing, log_to_mlflow, push_model, resolve_production
@@ -43,6 +44,7 @@ __all__ = [
     "report_backfill",
     "resolve_production",
     "restore_schema",
+    "serve_metrics",
     "stop_training",
     "train_candidate",
     "validate_examples",

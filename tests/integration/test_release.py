@@ -5,6 +5,7 @@ import multiprocessing
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import Misconfigured, RetrainingError, Unavailable, Withheld
 from ml.release.failures import LoadFailed, WrongAnswers
 from ml.release.model_config import read_config, read_entry
+from ml.release.standing import Sources, observe
 from tests.demo.mlflow_server import running_mlflow
 from tests.demo.model_server.process import running_model_server
-from tests.integration.publishing import Place, push_and_die, save_models
+from tests.integration.publishing import Place, day_of, push_and_die, save_models
 
 pytestmark = pytest.mark.integration
 
@@ -380,3 +382,20 @@ def test_a_model_server_that_is_down_is_unavailable_and_nothing_is_changed(place
     with pytest.raises(Unavailable, match="Is it running"):
         unreachable.push(MONDAY, **prepared)
     assert place.directories() == []
+
+
+def test_the_metrics_tell_what_serves_what_is_registered_and_what_the_gate_said(place: Place) -> None:
+    place.night(MONDAY)
+    with pytest.raises(Withheld):
+        place.night(TUESDAY, "better", verdict="FAIL")
+
+    sources = Sources(place.store, place.serving, place.mlflow)
+    samples = observe(place.pipeline, sources, datetime.now(timezone.utc))
+    seen = {(sample.name, *sample.labels): sample.value for sample in samples}
+
+    assert seen["retraining_served_version",] == seen["retraining_registry_version",] == FIRST
+    assert seen["retraining_served_watermark_timestamp_seconds",] == day_of(MONDAY).end.timestamp()
+    assert seen["retraining_blocked_nights",] == 1
+    assert seen["retraining_verdict_info", "2026-11-03", "FAIL"] == 1
+    assert seen["retraining_last_published_timestamp_seconds",] > day_of(MONDAY).start.timestamp()
+    assert all(seen["retraining_source_up", source] == 1 for source in ("store", "model-server", "registry"))

@@ -1,0 +1,135 @@
+"""How a pipeline stands: what serves, what should, and what the last nights came to.
+
+Everything is read anew each time. A source that does not answer says so, and what it would have told is left
+out: a number from memory could hide the very thing that is watched for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from ml.config import Pipeline
+from ml.connections import MlflowConnection, ServingConnection
+from ml.errors import RetrainingError
+from ml.release import past_nights
+from ml.release.rest import RestServer
+from ml.release.router import read_share
+from ml.release.versions import Versions
+from ml.store import Store
+
+log = logging.getLogger(__name__)
+
+SHOWN_NIGHTS = 30
+# By then, in the pipeline's time zone, the day before is expected to be served.
+DUE = time(6)
+NO_VERSION = 0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One value; ``labels`` are those of `ml.release.exposition.METRICS`, after the pipeline's name."""
+
+    name: str
+    value: float
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the metrics are read from.
+
+    Attributes:
+        store: the artifacts.
+        serving: the model server of the stable track.
+        mlflow: where the registry is.
+        canary: the second model server, for pipelines whose canary has one.
+    """
+
+    store: Store
+    serving: ServingConnection
+    mlflow: MlflowConnection
+    canary: ServingConnection | None = None
+
+
+def observe(pipeline: Pipeline, sources: Sources, now: datetime) -> Iterator[Sample]:
+    """How one pipeline stands."""
+    parts: dict[str, Callable[[], Iterator[Sample]]] = {
+        "store": lambda: _of_store(pipeline, sources.store, now),
+        "model-server": lambda: _of_server(pipeline, sources),
+        "router": lambda: _of_router(pipeline, sources.serving),
+        "registry": lambda: _of_registry(pipeline, sources.mlflow),
+    }
+    if pipeline.serving.canary:
+        parts["canary-server"] = lambda: _of_canary(pipeline, sources)
+    for source, read in parts.items():
+        samples = _answer(pipeline, source, read)
+        yield Sample("retraining_source_up", float(samples is not None), (source,))
+        yield from samples or ()
+
+
+def due_watermark(pipeline: Pipeline, now: datetime) -> datetime:
+    """The end of the day that should be served by now: yesterday's from 06:00 on, in the pipeline's zone."""
+    zone = ZoneInfo(pipeline.landing.time_zone)
+    here = now.astimezone(zone)
+    day = here.date() if here.time() >= DUE else here.date() - timedelta(days=1)
+    return datetime.combine(day, time(), zone)
+
+
+def _answer(pipeline: Pipeline, source: str, read: Callable[[], Iterator[Sample]]) -> list[Sample] | None:
+    try:
+        return list(read())
+    except (RetrainingError, OSError) as error:
+        log.warning("the %s of %s tells nothing: %s", source, pipeline.name, error)
+        return None
+
+
+def _of_store(pipeline: Pipeline, store: Store, now: datetime) -> Iterator[Sample]:
+    nights = past_nights.judged_nights(pipeline, store, SHOWN_NIGHTS)
+    yield Sample("retraining_blocked_nights", past_nights.blocked_nights(nights))
+    for night in nights:
+        yield Sample("retraining_verdict_info", 1, (night.day, night.verdict))
+    for feature in past_nights.last_drift(pipeline, store):
+        if feature["divergence_bits"] is not None:
+            yield Sample("retraining_drift_bits", feature["divergence_bits"], (feature["feature"],))
+        yield Sample("retraining_drift_threshold_bits", feature["threshold_bits"], (feature["feature"],))
+    due = due_watermark(pipeline, now)
+    yield Sample("retraining_due_watermark_timestamp_seconds", due.timestamp())
+    if moment := past_nights.last_publication(pipeline, store):
+        yield Sample("retraining_last_published_timestamp_seconds", moment.timestamp())
+
+
+def _of_server(pipeline: Pipeline, sources: Sources) -> Iterator[Sample]:
+    number = _labelled(sources.serving, pipeline, pipeline.serving.label)
+    yield Sample("retraining_served_version", number)
+    version = Versions(pipeline, sources.store).find(number)
+    watermark = version.watermark.timestamp() if version else 0
+    yield Sample("retraining_served_watermark_timestamp_seconds", watermark)
+
+
+def _of_canary(pipeline: Pipeline, sources: Sources) -> Iterator[Sample]:
+    canary = pipeline.serving.canary
+    server = sources.canary if canary and canary.servers == "two" else sources.serving
+    if canary and server:
+        yield Sample("retraining_canary_version", _labelled(server, pipeline, canary.label))
+
+
+def _of_router(pipeline: Pipeline, serving: ServingConnection) -> Iterator[Sample]:
+    yield Sample("retraining_canary_share", read_share(pipeline, serving))
+
+
+def _of_registry(pipeline: Pipeline, mlflow: MlflowConnection) -> Iterator[Sample]:
+    from ml.release.registry import Registry
+    from ml.release.tracking import open_mlflow
+
+    with open_mlflow(mlflow) as client:
+        number = Registry(client, pipeline.serving.model).production_version()
+    yield Sample("retraining_registry_version", number or NO_VERSION)
+
+
+def _labelled(server: ServingConnection, pipeline: Pipeline, label: str) -> int:
+    with RestServer(server, pipeline.serving.model) as rest:
+        return rest.labelled_version(label) or NO_VERSION

@@ -1,0 +1,156 @@
+"""How a pipeline stands, as far as the store tells it, and what is said when servers do not answer."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from ml.artifact import Window
+from ml.config import Pipeline
+from ml.connections import MlflowConnection, ServingConnection
+from ml.errors import Misconfigured
+from ml.manifest import Identity
+from ml.release.exposition import METRICS, Exposition, serve_metrics
+from ml.release.past_nights import JudgedNight, blocked_nights, judged_nights, last_drift, last_publication
+from ml.release.standing import Sources, due_watermark, observe
+from ml.store import Store
+from tests.demo.process import free_port
+
+FIRST_DAY = date(2026, 3, 10)
+NOW = datetime.fromisoformat("2026-03-14T07:00:00+00:00")
+
+
+def produce(store: Store, kind: str, day: int, content: Any, attempt: int = 1) -> None:
+    window = Window.of_day(FIRST_DAY + timedelta(days=day), "UTC")
+    identity = Identity(kind, "clicks", window, {}, {"attempt": attempt})
+    store.produce(identity, lambda draft: draft.write_json(content))
+
+
+def judge(store: Store, day: int, verdict: str, attempt: int = 1) -> None:
+    produce(store, "blessing", day, {"verdict": verdict, "publish": verdict == "PASS"}, attempt)
+
+
+@pytest.fixture
+def sources(store: Store, tmp_path: Path) -> Sources:
+    """A store, and servers that nobody has started."""
+    port = free_port()
+    serving = ServingConnection(
+        rest=f"http://127.0.0.1:{port}",
+        grpc=f"127.0.0.1:{port}",
+        models_dir=tmp_path,
+        server_models_dir=tmp_path,
+        config_file=tmp_path / "models.config",
+    )
+    return Sources(store, serving, MlflowConnection(uri=f"http://127.0.0.1:{port}"))
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ml.release.tracking.SETTINGS", {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"})
+
+
+def test_the_newest_nights_in_a_row_that_published_nothing_are_counted(pipeline, store):
+    for day, verdict in enumerate(["FAIL", "PASS", "PAUSED", "INCONCLUSIVE"]):
+        judge(store, day, verdict)
+
+    nights = judged_nights(pipeline, store, most=30)
+
+    assert [night.verdict for night in nights] == ["INCONCLUSIVE", "PAUSED", "PASS", "FAIL"]
+    assert blocked_nights(nights) == 2
+
+
+def test_the_last_verdict_on_a_day_counts(pipeline, store, monkeypatch):
+    clock = iter(["2026-03-11T02:00:00+00:00", "2026-03-11T09:00:00+00:00"])
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, _=None):
+            return datetime.fromisoformat(next(clock))
+
+    monkeypatch.setattr("ml.store.datetime", Clock)
+    judge(store, 0, "FAIL")
+    judge(store, 0, "PASS", attempt=2)
+
+    assert judged_nights(pipeline, store, most=30) == [JudgedNight("2026-03-10", "PASS", True)]
+
+
+def test_only_as_many_nights_as_asked_for_are_read(pipeline, store):
+    for day in range(5):
+        judge(store, day, "PASS")
+
+    assert [night.day for night in judged_nights(pipeline, store, most=2)] == ["2026-03-14", "2026-03-13"]
+
+
+def test_a_half_written_verdict_is_none(pipeline, store):
+    (store.root / "clicks" / "blessing" / "2026-03-10-0123.partial").mkdir(parents=True)
+
+    assert judged_nights(pipeline, store, most=30) == []
+
+
+def test_an_empty_store_knows_of_no_publication_and_no_drift(pipeline, store):
+    assert last_publication(pipeline, store) is None
+    assert last_drift(pipeline, store) == []
+
+
+def test_a_feature_whose_drift_cannot_be_told_has_a_threshold_and_no_value(pipeline, store, sources):
+    features = [
+        {"feature": "device", "divergence_bits": 0.07, "threshold_bits": 0.05},
+        {"feature": "brand", "divergence_bits": None, "threshold_bits": 0.1},
+    ]
+    produce(store, "drift_report", 0, {"features": features})
+
+    seen = {(each.name, *each.labels): each.value for each in observe(pipeline, sources, NOW)}
+
+    assert seen["retraining_drift_bits", "device"] == 0.07
+    assert ("retraining_drift_bits", "brand") not in seen
+    assert seen["retraining_drift_threshold_bits", "brand"] == 0.1
+
+
+def test_a_server_that_does_not_answer_is_named_and_the_others_are_still_told(pipeline, store, sources):
+    judge(store, 0, "FAIL")
+
+    seen = {(each.name, *each.labels): each.value for each in observe(pipeline, sources, NOW)}
+
+    up = {labels[0]: value for (name, *labels), value in seen.items() if name == "retraining_source_up"}
+    assert up == {"store": 1, "router": 1, "model-server": 0, "registry": 0}
+    assert ("retraining_served_version",) not in seen
+    assert seen["retraining_blocked_nights",] == 1
+
+
+@pytest.mark.parametrize(
+    ("now", "zone", "due"),
+    [
+        ("2026-03-14T05:59:00+00:00", "UTC", "2026-03-13T00:00:00+00:00"),
+        ("2026-03-14T06:00:00+00:00", "UTC", "2026-03-14T00:00:00+00:00"),
+        ("2026-03-14T05:30:00+00:00", "Europe/Berlin", "2026-03-14T00:00:00+01:00"),
+        ("2026-03-13T21:30:00+00:00", "Asia/Tokyo", "2026-03-14T00:00:00+09:00"),
+    ],
+)
+def test_yesterday_is_due_at_six_in_the_pipelines_time_zone(pipeline: Pipeline, now, zone, due):
+    there = pipeline.model_copy(update={"landing": pipeline.landing.model_copy(update={"time_zone": zone})})
+
+    assert due_watermark(there, datetime.fromisoformat(now)) == datetime.fromisoformat(due)
+
+
+def test_every_metric_can_be_scraped_by_its_name(pipeline, sources):
+    registry = CollectorRegistry()
+    registry.register(Exposition([pipeline], sources))
+
+    text = generate_latest(registry).decode()
+
+    assert all(f"# HELP {name} " in text for name in METRICS)
+    assert 'retraining_source_up{pipeline="clicks",source="model-server"} 0.0' in text
+
+
+def test_a_port_that_is_taken_is_named(pipeline, sources):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(Misconfigured, match="Choose another"),
+    ):
+        serve_metrics([pipeline], sources, taken.getsockname(), threading.Event())
