@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ml.artifact import Window
@@ -49,6 +49,7 @@ def resolve_offsets(
     with Topic(kafka, landing.topic) as topic:
         ranges = tuple(_ranges(topic, landing, window, to_the_end=bool(decision.refresh)))
     gap = replace(find_losses(window, ranges), compacted=is_compacted(kafka, landing.topic))
+    _warn_of_lost_slack(window, landing, ranges)
     if not decision.accept_gap:
         check_gap(landing.topic, window, gap)
     else:
@@ -58,6 +59,18 @@ def resolve_offsets(
     draft.write_json(manifest.as_json(landing, window), OFFSETS_FILE)
     draft.facts.update(partitions=len(ranges), offsets=manifest.record_count)
     log.info("%s %s: %d offsets in %d partitions", pipeline.name, window, manifest.record_count, len(ranges))
+
+
+def _warn_of_lost_slack(window: Window, landing: Landing, ranges: Sequence[OffsetRange]) -> None:
+    """Say where retention has come so near that what was written out of order may be gone."""
+    slack = window.start_ms - landing.slack_minutes * MINUTE_MS
+    near = [one.partition for one in ranges if slack < (one.first_timestamp or slack) <= window.start_ms]
+    if near:
+        log.warning(
+            "retention of %s ends less than landing.slack_minutes before %s in partitions %s: records of the "
+            "window that were written before older ones may be gone, and nothing would show it",
+            landing.topic, window, near,
+        )  # fmt: skip
 
 
 def _ranges(topic: Topic, landing: Landing, window: Window, *, to_the_end: bool) -> Iterator[OffsetRange]:

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.artifact import Window
 from ml.config import Landing
 from ml.landing.block import Block
-from ml.landing.offsets import _by_scan, _by_time
+from ml.landing.offsets import _by_scan, _by_time, _warn_of_lost_slack
 from ml.landing.ranges import OffsetRange
 
 HOUR = 3_600_000
@@ -136,3 +137,16 @@ def test_no_record_of_the_window_is_missed_if_the_disorder_is_within_the_slack(
 
     wanted = [at for at, hour in enumerate(log) if 0 <= hour < 26]
     assert all(start <= at < end for at in wanted)
+
+
+@pytest.mark.parametrize(("hours", "warned"), [(-0.5, True), (-1.5, False), (1, False)])
+def test_retention_that_ends_within_the_slack_is_said(
+    hours: float, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = int(WINDOW.start_ms + hours * HOUR)
+
+    _warn_of_lost_slack(
+        WINDOW, LANDING, [OffsetRange(0, 5, 9, 0, 9, None), OffsetRange(1, 5, 9, 5, 9, first)]
+    )
+
+    assert ("in partitions [1]" in caplog.text) is warned

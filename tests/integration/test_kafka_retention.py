@@ -1,0 +1,211 @@
+"""What a topic of Apache Kafka has lost, before and while it is landed, and what a person can do about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from ml import steps
+from ml.artifact import Artifact, Window
+from ml.connections import KafkaConnection
+from ml.errors import NoRecords, WindowExpired
+from ml.landing import examples
+from ml.landing import topic as topic_module
+from ml.landing.expiry import read_ranges
+from ml.landing.topic import Topic
+from ml.store import Store
+from tests.demo.kafka import Kafka, running_kafka
+
+pytestmark = pytest.mark.integration
+
+PARTITIONS, RECORDS = 2, 400
+HOUR = 3_600_000
+EXAMPLE = {
+    "user_id": "u1", "item_id": "i1", "session_id": "s1", "category": "shoes", "brand": "b1",
+    "device": "mobile", "os": "ios", "country": "DE", "hour": 3, "price": 9.5, "age": None, "quantity": 1,
+    "user_clicks": 0, "user_views": 2, "item_ctr": 0.01, "position": 1, "user_type": "new", "clicked": 0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cluster(kafka_can_run: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    with running_kafka(tmp_path_factory.mktemp("kafka") / "cluster") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def kafka(cluster: Kafka) -> KafkaConnection:
+    return KafkaConnection(config={"bootstrap.servers": cluster.bootstrap})
+
+
+@pytest.fixture
+def topic(cluster: Kafka, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty topic that keeps everything, and the clicks pipeline reading it by time."""
+    name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
+    cluster.topics.create(name, PARTITIONS, {"retention.ms": "-1"})
+    monkeypatch.setenv("RETRAIN_CLICKS__LANDING__TOPIC", name)
+    return name
+
+
+@pytest.fixture
+def day(cluster: Kafka, topic: str, window: Window) -> str:
+    """The topic with a day of records, evenly over time and partitions."""
+    step = (window.end_ms - window.start_ms) // RECORDS
+    produce(cluster, topic, [window.start_ms + number * step for number in range(RECORDS)])
+    return topic
+
+
+def produce(cluster: Kafka, topic: str, times: list[int], arrival: int | None = None) -> None:
+    in_order = {"enable.idempotence": True, "batch.num.messages": 10, "log_level": 0}
+    producer = Producer({"bootstrap.servers": cluster.bootstrap, **in_order})
+    for number, time in enumerate(times):
+        value = json.dumps({**EXAMPLE, "event_id": f"{time}-{number}", "event_time": time}).encode()
+        producer.produce(topic, value, partition=number % PARTITIONS, timestamp=arrival or time)
+    assert producer.flush(60) == 0
+
+
+def land(window: Window, kafka: KafkaConnection, **decided: str) -> Artifact:
+    return steps.land_examples("clicks", **window.as_json(), **decided, kafka=kafka)
+
+
+def lose(cluster: Kafka, topic: str, partition: int, before: int) -> Callable[[], None]:
+    return lambda: cluster.topics.delete_records(topic, partition, before)
+
+
+def on_reading(monkeypatch: pytest.MonkeyPatch, event: Callable[[], None]) -> None:
+    """Let something happen once, after the offsets were fixed and before the first is read."""
+
+    def read_after(*arguments: Any) -> Iterator[Any]:
+        monkeypatch.undo()
+        event()
+        return read_ranges(*arguments)
+
+    monkeypatch.setattr(examples, "read_ranges", read_after)
+
+
+def test_a_partly_expired_window_is_an_error_until_a_person_accepts_it(
+    store: Store, window: Window, cluster: Kafka, kafka: KafkaConnection, day: str
+) -> None:
+    cluster.topics.delete_records(day, 0, before=100)
+
+    with pytest.raises(WindowExpired, match="about 25% of the window") as raised:
+        land(window, kafka)
+    assert "partition 0: the first record still there was produced at 2026-03-10T12:00:00" in str(
+        raised.value
+    )
+
+    accepted = land(window, kafka, accept_gap="broker outage")
+    assert store.manifest(accepted).facts["accepted"] == RECORDS - 100
+    assert store.manifest(accepted).caveats == [
+        "2026-03-10: about 25% of the window was lost to retention, accepted: broker outage"
+    ]
+
+
+def test_what_was_accepted_stays_whatever_retention_takes_later(
+    store: Store, window: Window, cluster: Kafka, kafka: KafkaConnection, day: str
+) -> None:
+    cluster.topics.delete_records(day, 0, before=100)
+    accepted = land(window, kafka, accept_gap="broker outage")
+    cluster.topics.delete_records(day, 1, before=150)
+
+    assert land(window, kafka) == accepted
+    with pytest.raises(WindowExpired, match="in 2 of 2 partitions"):
+        land(window, kafka, refresh="late events")
+    assert land(window, kafka) == accepted
+
+
+def test_a_wholly_expired_window_is_an_error_even_if_nothing_is_left(
+    store: Store, window: Window, cluster: Kafka, kafka: KafkaConnection, day: str
+) -> None:
+    for partition in range(PARTITIONS):
+        cluster.topics.delete_records(day, partition, before=-1)
+
+    with pytest.raises(WindowExpired, match=r"about 100% of the window .*\n.*\(none is\) \(offset 200\)"):
+        land(window, kafka)
+    with pytest.raises(NoRecords):
+        land(window, kafka, accept_gap="it is gone")
+
+
+def test_a_window_that_expires_before_it_is_read_is_an_error_with_its_size(
+    store: Store,
+    window: Window,
+    cluster: Kafka,
+    kafka: KafkaConnection,
+    day: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patched:
+        on_reading(patched, lose(cluster, day, 1, 100))
+        with pytest.raises(WindowExpired, match=r"about 25% of the window .* since its offsets were fixed"):
+            land(window, kafka)
+
+    accepted = land(window, kafka, accept_gap="retention was faster")
+    assert store.manifest(accepted).facts["accepted"] == RECORDS - 100
+
+
+def test_a_partition_that_expires_while_it_is_read_is_never_a_smaller_day(
+    store: Store,
+    window: Window,
+    cluster: Kafka,
+    kafka: KafkaConnection,
+    day: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    little = {"queued.max.messages.kbytes": 1, "fetch.message.max.bytes": 1_000}
+    monkeypatch.setattr(topic_module, "SETTINGS", {**topic_module.SETTINGS, **little})
+    monkeypatch.setattr(topic_module, "BATCH_RECORDS", 10)
+    with Topic(kafka, day) as reader:
+        blocks = reader.read(0, 0, 200)
+        next(blocks)
+        cluster.topics.delete_records(day, 0, before=190)
+
+        with pytest.raises(WindowExpired, match="no longer there"):
+            list(blocks)
+
+
+def test_a_window_of_which_only_the_slack_expired_is_landed_by_a_refreshment(
+    store: Store,
+    window: Window,
+    cluster: Kafka,
+    kafka: KafkaConnection,
+    topic: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    produce(cluster, topic, [window.start_ms - HOUR] * 10 + [window.start_ms, window.start_ms] * 10)
+    with monkeypatch.context() as patched:
+        on_reading(patched, lose(cluster, topic, 0, 5))
+        with pytest.raises(WindowExpired, match=r"The window itself is still there: land it"):
+            land(window, kafka)
+
+    landed = land(window, kafka, refresh="retention passed the slack")
+    assert store.manifest(landed).facts["accepted"] == 20
+    assert store.manifest(landed).caveats == []
+
+
+def test_a_compacted_topic_cannot_show_that_a_window_is_whole(
+    store: Store, window: Window, cluster: Kafka, kafka: KafkaConnection, day: str
+) -> None:
+    cluster.topics.configure(day, {"cleanup.policy": "delete,compact"})
+
+    with pytest.raises(WindowExpired, match="is compacted"):
+        land(window, kafka)
+
+
+def test_late_events_are_counted_where_the_offsets_are_found_by_time(
+    store: Store, window: Window, cluster: Kafka, kafka: KafkaConnection, day: str
+) -> None:
+    tomorrow = Window(window.start + timedelta(1), window.end + timedelta(1))
+    land(window, kafka)
+    produce(cluster, day, [window.end_ms - 1] * 3, arrival=window.end_ms + 12 * HOUR)
+    produce(cluster, day, [tomorrow.start_ms])
+
+    landed = land(tomorrow, kafka)
+    refreshed = land(window, kafka, refresh="three came late")
+
+    assert store.manifest(landed).measurements["late_by_day"]["2026-03-10"] == 3
+    assert store.manifest(refreshed).facts["accepted"] == RECORDS + 3
