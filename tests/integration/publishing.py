@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class Place:
 
     @property
     def pipeline(self) -> Pipeline:
-        clicks = load_pipeline("clicks")
+        clicks = read_clicks()
         serving = {"model": self.model, "ready_seconds": 60, "golden_requests": 20, "warmup_requests": 5}
         return clicks.model_copy(update={"serving": clicks.serving.model_copy(update=serving)})
 
@@ -80,7 +81,10 @@ class Place:
             shutil.copytree(self.saved_models / saved_model, draft.path / "saved_model")
             draft.facts["weights_digest"] = f"{saved_model}-{day}"
 
-        return self.produce("model", day, {"training_window": window}, write)
+        config = {"saved_model": saved_model}
+        return self.store.produce(
+            Identity("model", "clicks", day_of(day), {"training_window": window}, config), write
+        )
 
     def resolve(self, day: int, attempt: int = 1) -> Artifact:
         identity = Identity("production", "clicks", day_of(day), {}, {"attempt": attempt})
@@ -146,6 +150,11 @@ class Place:
         return sorted(path.name for path in directory.iterdir()) if directory.exists() else []
 
 
+@cache
+def read_clicks() -> Pipeline:
+    return load_pipeline("clicks")
+
+
 def day_of(day: int) -> Window:
     return Window.of_day(date(2026, 11, day), "UTC")
 
@@ -190,7 +199,7 @@ def _save(path: Path, answer: Callable[[Any], Any]) -> None:
 
     inputs = {
         name: tf.TensorSpec([None], dtype, name=name)
-        for name, dtype in request_columns(load_pipeline("clicks")).items()
+        for name, dtype in request_columns(read_clicks()).items()
     }
     function = tf.function(lambda **columns: {"score": answer(columns["price"])})
     module = tf.Module()

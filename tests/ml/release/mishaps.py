@@ -1,0 +1,108 @@
+"""What can go wrong between any two effects of a publication: the process is killed, or nobody answers."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, Literal
+
+import pytest
+
+from ml.errors import Unavailable
+
+ON_DISK = (
+    "ml.release.versions.write_atomically",
+    "ml.release.ledger.Ledger.append",
+    "ml.release.model_config.write_atomically",
+    "ml.release.staging.sync_tree",
+    "ml.release.staging.sync",
+    "ml.release.publication.unstage",
+    "ml.store.sync_tree",
+)
+ELSEWHERE = (
+    "ml.release.rest.RestServer.labelled_version",
+    "ml.release.rest.RestServer.predict",
+    "ml.release.rpc.RpcServer.states",
+    "ml.release.rpc.RpcServer.reload",
+    "ml.release.rpc.RpcServer.predict",
+    "mlflow.MlflowClient.search_model_versions",
+    "mlflow.MlflowClient.set_model_version_tag",
+    "mlflow.MlflowClient.set_registered_model_alias",
+)
+
+Moment = Literal["before", "after"]
+
+
+class Killed(BaseException):
+    """As SIGKILL does: no ``except Exception`` sees it, and the locks fall."""
+
+
+@dataclass(frozen=True)
+class Mishap:
+    """Something that happens at one moment of a step.
+
+    Attributes:
+        kind: the process is killed; or a request or its answer is lost.
+        at: how many moments at which it could happen pass by first.
+    """
+
+    kind: Literal["killed", "lost"]
+    at: int
+
+
+@dataclass
+class Fate:
+    """Lets mishaps happen, and counts where they did.
+
+    Attributes:
+        happened: (kind, moment, effect) → how often.
+    """
+
+    happened: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    _kind: str | None = None
+    _remaining: int = 0
+
+    @contextmanager
+    def bringing(self, mishap: Mishap | None) -> Iterator[None]:
+        """Let it happen in the block, if the block lasts as long."""
+        if mishap is not None:
+            self._kind, self._remaining = mishap.kind, mishap.at
+        try:
+            yield
+        finally:
+            self._kind = None
+
+    def pass_by(self, moment: Moment, effect: str) -> None:
+        """Come to the moment before or after an effect."""
+        if self._kind is None or (self._kind == "lost" and effect not in ELSEWHERE):
+            return
+        self._remaining -= 1
+        if self._remaining >= 0:
+            return
+        kind, self._kind = self._kind, None
+        self.happened[kind, moment, effect] += 1
+        if kind == "killed":
+            raise Killed(f"{moment} {effect}")
+        raise Unavailable(f"lost {moment} {effect}")
+
+    def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Stand before and after every effect."""
+        for effect in (*ON_DISK, *ELSEWHERE):
+            owner, name = effect.rsplit(".", 1)
+            monkeypatch.setattr(pkgutil.resolve_name(owner), name, self._watched(effect))
+
+    def _watched(self, effect: str) -> Any:
+        act = pkgutil.resolve_name(effect)
+
+        @wraps(act)
+        def act_between(*arguments: Any, **settings: Any) -> Any:
+            self.pass_by("before", effect)
+            result = act(*arguments, **settings)
+            self.pass_by("after", effect)
+            return result
+
+        return act_between

@@ -1,0 +1,258 @@
+"""The fence, proved on random histories: backfills, clears, retries, manual runs and deaths in any order.
+
+Every step runs the release code as it is, on a store of the history's own, a real registry and the model
+server's real core. ``make prove-fence`` runs many more histories than the suite does.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from mlflow.exceptions import MlflowException
+
+from ml.artifact import Artifact, digest_file
+from ml.errors import Unavailable, Withheld
+from ml.release.failures import WrongAnswers
+from ml.release.registry import DIGEST, PRODUCTION
+from ml.release.tracking import open_mlflow
+from ml.release.versions import Version, Versions
+from tests.integration.publishing import day_of
+from tests.ml.release.histories import DAYS, Finding, Luck, Run, World, findings, luck, mishaps, opened_world
+from tests.ml.release.mishaps import Killed, Mishap
+
+HISTORIES = int(os.environ.get("FENCE_HISTORIES", "20"))
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
+
+
+class FenceMachine(RuleBasedStateMachine):
+    """One history of a pipeline, with what must be true of it after every step."""
+
+    runs = Bundle("runs")
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        world.counts["histories"] += 1
+        world.server.forget()
+        self.world, self.server, self.place = world, world.server, world.new_place()
+        self.tonight = 0
+        self.readings: Counter[int] = Counter()
+        self.judged: list[Run] = []
+        self.pushed: set[str] = set()
+        self.numbers: dict[str, int] = {}
+        self.read: set[str] = set()
+        self.logged: set[str] = set()
+        self.seen: list[int] = []
+        self.is_settled = False
+
+    @precondition(lambda self: self.tonight < DAYS)
+    @rule(target=runs, found=findings, luck=luck)
+    def a_night(self, found: Finding, luck: Luck) -> Any:
+        self.tonight += 1
+        return self.run(self.tonight, found, luck)
+
+    @precondition(lambda self: self.tonight)
+    @rule(target=runs, ago=st.integers(0, 6), found=findings, luck=luck)
+    def a_backfill_or_manual_run(self, ago: int, found: Finding, luck: Luck) -> Any:
+        return self.run(max(1, self.tonight - ago), found, luck)
+
+    @rule(target=runs, run=runs, found=findings, luck=luck)
+    def a_run_cleared_and_judged_anew(self, run: Run, found: Finding, luck: Luck) -> Any:
+        self.readings[run.day] += 1
+        return self.run(run.day, found, luck)
+
+    @rule(run=runs, mishap=mishaps)
+    def a_late_push_or_retry(self, run: Run, mishap: Mishap | None) -> None:
+        self.push(run, mishap)
+
+    @invariant()
+    def users_are_answered_by_what_was_blessed_and_never_by_older_data(self) -> None:
+        for version in self.server.named[len(self.seen) :]:
+            before = self.seen[-1] if self.seen else None
+            assert before is None or version // 1000 > before // 1000
+            assert any(self.permits(run, before, version) for run in self.judged)
+            self.seen.append(version)
+        assert self.serving == (self.seen[-1] if self.seen else None)
+
+    @invariant()
+    def what_was_served_stays_on_disk(self) -> None:
+        directories = self.place.directories()
+        assert [version for version in self.seen if str(version) not in directories] == []
+
+    @invariant()
+    def nobody_holds_a_lock(self) -> None:
+        for path in self.place.store.root.glob(".locks/release*"):
+            with FileLock(path, timeout=0):
+                pass
+
+    @invariant()
+    def label_alias_and_ledger_agree_once_somebody_has_looked(self) -> None:
+        if not self.is_settled:
+            return
+        served = self.serving and self.version_of(self.serving)
+        assert self.aliased() == (served and served.model["digest"])
+        assert self.place.ledger.last_served == self.serving
+        self.is_settled = False
+
+    def teardown(self) -> None:
+        for version in self.seen:
+            found = self.place.serving.models_dir / self.place.model / str(version) / "saved_model.pb"
+            model = self.place.store.manifest(self.version_of(version).model)
+            assert digest_file(found) == model.files["saved_model/saved_model.pb"]["sha256"]
+        shutil.rmtree(self.place.home)
+        shutil.rmtree(self.place.serving.models_dir / self.place.model, ignore_errors=True)
+
+    @property
+    def serving(self) -> int | None:
+        return self.server.labelled(self.place.model)
+
+    def run(self, day: int, found: Finding, luck: Luck) -> Any:
+        """A run of a day, which may be lost before its verdict, and whose push may have to wait."""
+        if luck.restart:
+            self.server.restart()
+            self.count("restarts")
+        read: list[Artifact] = []
+        outcome = self.outcome_of(
+            lambda: read.append(self.place.resolve(day, self.readings[day])), luck.resolving
+        )
+        self.count(f"resolved: {outcome}")
+        if not read:
+            self.is_settled = False
+            return multiple()
+        if read[0]["digest"] not in self.read:
+            self.read.add(read[0]["digest"])
+            self.is_settled = True
+        run = self.judge(day, found, read[0])
+        self.judged.append(run)
+        if not luck.queued:
+            self.push(run, luck.pushing)
+        return run
+
+    def log(self, model: Artifact) -> None:
+        """Register it, as the logging of a night does."""
+        if model["digest"] in self.logged:
+            return
+        with open_mlflow(self.world.mlflow) as client:
+            if not self.logged:
+                client.create_registered_model(self.place.model)
+            client.create_model_version(self.place.model, "/nowhere", tags={DIGEST: model["digest"]})
+        self.logged.add(model["digest"])
+
+    def aliased(self) -> str | None:
+        """The model that the registry calls production."""
+        with open_mlflow(self.world.mlflow) as client, suppress(MlflowException):
+            return client.get_model_version_by_alias(self.place.model, PRODUCTION).tags[DIGEST]
+        return None
+
+    def push(self, run: Run, mishap: Mishap | None) -> None:
+        served, expected, is_done = self.serving, self.expected_of(run), run.key in self.pushed
+        outcome = self.outcome_of(lambda: self.publish(run), mishap)
+        self.count(f"pushed: {outcome}")
+        if outcome in ("killed", "lost"):
+            self.is_settled = False
+            return
+        assert outcome == expected
+        if is_done or run.verdict != "PASS":
+            assert self.serving == served
+            return
+        assert self.serving == (self.numbers[run.digest] if outcome == "done" else served)
+        self.is_settled = True
+
+    def judge(self, day: int, found: Finding, production: Artifact) -> Run:
+        """Train, judge and log. The gate says the same whenever it is asked the same."""
+        model = self.world.train(self.place, day, found.content)
+        blessing = self.place.bless(day, model, production, found.verdict)
+        self.log(model)
+        return Run(
+            day,
+            found.content,
+            self.place.store.read_json(blessing)["verdict"],
+            self.place.store.read_json(production)["version"],
+            {"model": model, "blessing": blessing, "production": production},
+        )
+
+    def publish(self, run: Run) -> None:
+        pushed = self.place.push(run.day, **run.prepared)
+        number = self.place.store.read_json(pushed)["version"]
+        assert self.numbers.setdefault(run.digest, number) == number
+        self.pushed.add(run.key)
+
+    def expected_of(self, run: Run) -> str:
+        """What a push must come to if nothing happens to it: the fence, said once more and otherwise."""
+        served = self.serving and self.version_of(self.serving)
+        if run.key in self.pushed:
+            return "done"
+        if run.verdict != "PASS":
+            return "withheld"
+        if served and served.model["digest"] == run.digest:
+            return "done"
+        if run.judged_against != self.serving or (served and day_of(run.day).end <= served.watermark):
+            return "withheld"
+        return "wrong answers" if run.content == "fickle" else "done"
+
+    def outcome_of(self, act: Callable[[], Any], mishap: Mishap | None) -> str:
+        """Do something to which something may happen."""
+        try:
+            with self.world.fate.bringing(mishap):
+                act()
+        except Killed:
+            return "killed"
+        except Unavailable:
+            assert mishap
+            return "lost"
+        except Withheld:
+            return "withheld"
+        except WrongAnswers:
+            return "wrong answers"
+        return "done"
+
+    def permits(self, run: Run, before: int | None, version: int) -> bool:
+        """Whether the gate let this run put this version in the place of the one before."""
+        return (
+            run.verdict == "PASS"
+            and run.content != "fickle"
+            and run.judged_against == before
+            and run.digest == self.version_of(version).model["digest"]
+        )
+
+    def version_of(self, number: int) -> Version:
+        version = Versions(self.place.pipeline, self.place.store).find(number)
+        assert version is not None
+        return version
+
+    def count(self, what: str) -> None:
+        self.world.counts[what] += 1
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with opened_world(tmp_path_factory.mktemp("fence")) as world:
+        yield world
+
+
+def test_no_history_puts_older_or_unblessed_data_in_front_of_users(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started = time.monotonic()
+    histories = settings(max_examples=HISTORIES, stateful_step_count=50, phases=PHASES)
+    run_state_machine_as_test(lambda: FenceMachine(world), settings=histories)
+    with capsys.disabled():
+        print(f"\n{world.account()} in {time.monotonic() - started:.0f} s")
