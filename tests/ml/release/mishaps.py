@@ -16,7 +16,7 @@ from ml.errors import Unavailable
 
 ON_DISK = (
     "ml.release.versions.write_atomically",
-    "ml.release.ledger.Ledger.append",
+    "ml.release.chain.Chain.append",
     "ml.release.model_config.write_atomically",
     "ml.release.staging.sync_tree",
     "ml.release.staging.sync",
