@@ -8,7 +8,9 @@ for volume in "$@"; do
     chmod 0755 "$volume"
 done
 
-# The model server does not start without this file; from the first push on it is the bundle's own.
-if [ ! -e /models/models.config ]; then
-    install -o 50000 -g 0 -m 0644 /opt/retraining/deploy/serving/models.config /models/models.config
-fi
+# A model server does not start without its file; from the first push on it is the bundle's own.
+for config in models.config canary.config; do
+    if [ ! -e "/models/$config" ]; then
+        install -o 50000 -g 0 -m 0644 /opt/retraining/deploy/serving/models.config "/models/$config"
+    fi
+done

@@ -18,6 +18,7 @@ from tests.deploy.conftest import COMPOSE_FILE, GIT_BUNDLE_FILE, ROOT, mounts
 Services = dict[str, dict[str, Any]]
 SECRET_NAME = re.compile(r"PASSWORD|SECRET|FERNET|TOKEN|PRIVATE")
 BUNDLE_IMAGE = "retraining-bundle:local"
+OUR_USER = "50000:0"
 ONCE = {"prepare-volumes", "airflow-init"}
 
 
@@ -34,9 +35,10 @@ def test_every_variable_is_required_and_make_env_writes_it() -> None:
     lines = [line for line in COMPOSE_FILE.read_text().splitlines() if not line.lstrip().startswith("#")]
     text = "\n".join(lines)
     required = re.findall(r"\$\{(\w+):\?run make env\}", text)
+    secrets = [secret["environment"] for secret in yaml.safe_load(text)["secrets"].values()]
 
     assert len(required) == text.count("$"), "a variable has a default or no message"
-    assert set(required) == set(VARIABLES)
+    assert {*required, *secrets} == set(VARIABLES)
 
 
 @pytest.mark.parametrize("file", [COMPOSE_FILE, GIT_BUNDLE_FILE], ids=lambda file: file.name)
@@ -64,7 +66,7 @@ def test_every_image_is_pinned_to_a_patch_release(services: Services) -> None:
     assert images
     assert len(set(bases)) == 1
     for image in [*images, *bases]:
-        assert re.search(r":\d+\.\d+(\.\d+)?(-[a-z-]+)?$", image), image
+        assert re.search(r":v?\d+\.\d+(\.\d+)?(-[a-z-]+)?$", image), image
 
 
 def test_the_image_is_built_from_the_lock_alone(services: Services) -> None:
@@ -101,13 +103,13 @@ def test_everything_of_ours_starts_after_its_image_and_volumes_are_ready(service
     assert all(services[name]["pull_policy"] == "never" for name in ours - {"prepare-volumes"})
 
 
-def test_every_volume_that_our_image_writes_to_is_handed_to_its_user(services: Services) -> None:
+def test_every_volume_that_our_user_writes_to_is_handed_to_it(services: Services) -> None:
     prepared = services["prepare-volumes"]
     handed = {mounts(prepared)[target][0] for target in prepared["command"][1:]}
     written = {
         source
         for service in services.values()
-        if service["image"] == BUNDLE_IMAGE
+        if service["image"] == BUNDLE_IMAGE or service.get("user") == OUR_USER
         for source, mode in mounts(service).values()
         if mode == "rw"
     }
@@ -138,7 +140,7 @@ def test_every_script_that_a_service_runs_exists(services: Services) -> None:
     ]
     scripts = {argument for argument in arguments if argument.startswith("/opt/retraining/")}
 
-    assert len(scripts) == 3
+    assert len(scripts) == 4
     for script in scripts:
         assert (ROOT / script.removeprefix("/opt/retraining/")).is_file(), script
 

@@ -85,14 +85,25 @@ def test_its_metrics_are_where_the_health_check_asks_for_them(
     assert f"GET {config.prometheus_config.path} " in probe
 
 
-def test_its_flags_name_files_that_are_mounted(services: Services) -> None:
-    service = services["tensorflow-serving"]
+@pytest.mark.parametrize("name", ["tensorflow-serving", "tensorflow-serving-canary"])
+def test_its_flags_name_files_that_are_mounted(services: Services, name: str) -> None:
+    service = services[name]
     flags = dict(flag.removeprefix("--").split("=") for flag in service["command"])
 
     assert flags["model_config_file"].startswith(tuple(mounts(service)))
     assert flags["monitoring_config_file"] in mounts(service)
     # By default the server never reads its config file again.
     assert int(flags["model_config_file_poll_wait_seconds"]) > 0
+
+
+def test_the_two_servers_differ_in_their_config_file_only(services: Services) -> None:
+    stable, canary = (
+        set(services[name]["command"]) for name in ("tensorflow-serving", "tensorflow-serving-canary")
+    )
+
+    assert stable - canary == {"--model_config_file=/models/models.config"}
+    assert canary - stable == {"--model_config_file=/models/canary.config"}
+    assert "ports" not in services["tensorflow-serving-canary"]
 
 
 def test_the_bundle_and_the_server_share_one_directory(services: Services) -> None:

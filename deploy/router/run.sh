@@ -1,0 +1,29 @@
+#!/bin/sh
+# Run the router, and put its access log aside before it fills the disk.
+#
+#     run.sh PREFIX [LARGEST_BYTES [SECONDS]]
+#
+# Below PREFIX lie the access log and nginx's temporary files. The log is looked at every SECONDS; one of more than
+# LARGEST_BYTES becomes access.log.1, which mtail reads to its end, and the one before that is gone.
+set -eu
+
+prefix=$1
+largest=${2:-268435456}
+seconds=${3:-60}
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+
+mkdir -p "$prefix/temp"
+nginx -p "$prefix" -c "$here/nginx.conf" -e stderr -g 'daemon off;' &
+nginx=$!
+# Requests on their way are answered first.
+trap 'trap - TERM INT; kill -QUIT $nginx; wait $nginx; exit' TERM INT
+
+while kill -0 $nginx 2>/dev/null; do
+    sleep "$seconds" &
+    wait $!
+    if [ "$(wc -c <"$prefix/access.log")" -gt "$largest" ]; then
+        mv "$prefix/access.log" "$prefix/access.log.1"
+        kill -USR1 $nginx
+    fi
+done
+wait $nginx

@@ -1,0 +1,94 @@
+"""Grafana's dashboard: every query is PromQL, and asks for metrics that somebody exports."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ml.release.exposition import METRICS
+from tests.demo.prometheus import DEPLOY, INSTALL, is_monitoring_installed, running_prometheus
+
+DASHBOARD = json.loads((DEPLOY / "grafana" / "dashboards" / "retraining.json").read_text())
+PROVISIONING = DEPLOY / "grafana" / "provisioning"
+NAME = re.compile(r"\b(?:router|retraining|model|model_track)[_:][a-z0-9_:]+\b")
+HISTOGRAM = ("_bucket", "_count", "_sum")
+
+
+def panel_queries() -> Iterator[tuple[str, str]]:
+    for panel in DASHBOARD["panels"]:
+        for target in panel["targets"]:
+            yield panel["title"], target["expr"]
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    """(where, PromQL) of everything that asks Prometheus, the variables of Grafana filled in."""
+    yield from panel_queries()
+    yield from ((note["name"], note["expr"]) for note in DASHBOARD["annotations"]["list"])
+
+
+def filled_in(query: str) -> str:
+    return query.replace("$__rate_interval", "1m").replace("$model", ".*").replace("$pipeline", ".*")
+
+
+def exported() -> set[str]:
+    """The names that mtail, our exporter and the recording rules define."""
+    program = (DEPLOY / "mtail" / "router.mtail").read_text()
+    counted = re.findall(r"^(counter|histogram) (\w+)", program, re.MULTILINE)
+    rules = yaml.safe_load((DEPLOY / "prometheus" / "rules" / "tracks.yml").read_text())["groups"]
+    recorded = {rule["record"] for group in rules for rule in group["rules"]}
+    histograms = {name + part for kind, name in counted if kind == "histogram" for part in HISTOGRAM}
+    counters = {name for kind, name in counted if kind == "counter"}
+    return {*METRICS, *counters, *histograms, *recorded}
+
+
+def rule_queries() -> Iterator[tuple[str, str]]:
+    for file in sorted((DEPLOY / "prometheus" / "rules").glob("*.yml")):
+        for group in yaml.safe_load(file.read_text())["groups"]:
+            yield from ((rule.get("alert") or rule["record"], rule["expr"]) for rule in group["rules"])
+
+
+@pytest.mark.parametrize(("where", "query"), [*queries(), *rule_queries()])
+def test_every_metric_that_is_asked_for_is_exported(where: str, query: str) -> None:
+    assert set(NAME.findall(query)) <= exported(), where
+
+
+def test_a_variable_lists_the_values_of_a_label_that_is_there() -> None:
+    for variable in DASHBOARD["templating"]["list"]:
+        metric, label = re.findall(r"label_values\((\w+), (\w+)\)", variable["query"]["query"])[0]
+        assert metric in exported()
+        assert label == variable["name"]
+
+
+def test_panels_have_numbers_and_places_of_their_own_and_the_one_data_source() -> None:
+    source = yaml.safe_load((PROVISIONING / "datasources" / "prometheus.yml").read_text())["datasources"][0]
+    panels: list[dict[str, Any]] = DASHBOARD["panels"]
+    cells = [cell for panel in panels for cell in cells_of(panel["gridPos"])]
+
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert len(set(cells)) == len(cells), "panels overlap"
+    assert {panel["datasource"]["uid"] for panel in panels} == {source["uid"]}
+
+
+def cells_of(place: dict[str, int]) -> Iterator[tuple[int, int]]:
+    for x in range(place["x"], place["x"] + place["w"]):
+        yield from ((x, y) for y in range(place["y"], place["y"] + place["h"]))
+
+
+def test_grafana_finds_the_dashboard_where_compose_mounts_it(services: dict[str, dict[str, Any]]) -> None:
+    provider = yaml.safe_load((PROVISIONING / "dashboards" / "retraining.yml").read_text())["providers"][0]
+
+    assert f"./deploy/grafana/dashboards:{provider['options']['path']}:ro" in services["grafana"]["volumes"]
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(not is_monitoring_installed(), reason=INSTALL)
+def test_prometheus_can_parse_every_query(tmp_path: Path) -> None:
+    with running_prometheus(tmp_path, {}) as prometheus:
+        for where, query in queries():
+            assert isinstance(prometheus.query(filled_in(query)), list), where

@@ -1,0 +1,107 @@
+"""The router and Prometheus as docker-compose.yaml runs them: what their files name is there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.demo.process import ManagedProcess, free_port, listens
+from tests.demo.router import CONFIGURATION, INSTALL, SITE, is_router_installed
+from tests.deploy.conftest import ROOT, mounts
+
+Services = dict[str, dict[str, Any]]
+SECONDS = 60
+needs_nginx = pytest.mark.skipif(not is_router_installed(), reason=INSTALL)
+
+
+def test_the_router_asks_the_two_model_servers_and_listens_where_it_is_published(services: Services) -> None:
+    site = (CONFIGURATION / "site.conf").read_text()
+
+    upstreams = dict(re.findall(r"upstream (\w+) {.* server ([\w-]+:\d+) resolve;", site))
+    assert upstreams == {
+        "stable_rest": "tensorflow-serving:8501",
+        "stable_grpc": "tensorflow-serving:8500",
+        "canary_rest": "tensorflow-serving-canary:8501",
+        "canary_grpc": "tensorflow-serving-canary:8500",
+    }
+    assert {server.split(":")[0] for server in upstreams.values()} <= services.keys()
+    published = {port.rsplit(":", 1)[1] for port in services["router"]["ports"]}
+    assert set(re.findall(r"listen (\d+)", site)) == published
+    assert set(re.findall(r"set \$routes (/models)/", site)) <= mounts(services["router"]).keys()
+
+
+def test_every_target_of_prometheus_is_a_service_that_listens_there(services: Services) -> None:
+    jobs = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    targets = {target for job in jobs for static in job["static_configs"] for target in static["targets"]}
+
+    assert {target.split(":")[0] for target in targets} - {"127.0.0.1"} <= services.keys()
+    assert "--port=3903" in services["mtail"]["command"]
+    assert "0.0.0.0:9108" in services["metrics"]["command"]
+
+
+def test_mtail_reads_the_log_that_the_router_writes(services: Services) -> None:
+    [log] = [flag for flag in services["mtail"]["command"] if flag.startswith("--logs=")]
+    prefix = services["router"]["command"][-1]
+
+    assert log == f"--logs={prefix}/access.log"
+    assert mounts(services["router"])[prefix] == ("router", "rw")
+    assert mounts(services["mtail"])[prefix] == ("router", "ro")
+
+
+@needs_nginx
+def test_nginx_takes_the_configuration(tmp_path: Path) -> None:
+    """But for `resolve`, which Debian 12's nginx does not know, and the names, which only compose does."""
+    shutil.copytree(CONFIGURATION, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "temp").mkdir()
+    site = (CONFIGURATION / "site.conf").read_text().replace(" resolve;", ";")
+    (tmp_path / "site.conf").write_text(re.sub(r"tensorflow-serving(-canary)?:", "127.0.0.1:", site))
+
+    checked = subprocess.run(
+        ["nginx", "-t", "-p", tmp_path, "-c", tmp_path / "nginx.conf", "-e", "stderr"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert checked.returncode == 0, checked.stderr
+
+
+@needs_nginx
+@pytest.mark.integration
+def test_a_large_access_log_is_put_aside_and_another_is_begun(tmp_path: Path) -> None:
+    etc, prefix, port = tmp_path / "etc", tmp_path / "prefix", free_port()
+    shutil.copytree(CONFIGURATION, etc)
+    prefix.mkdir()
+    nowhere = f"127.0.0.1:{free_port()}"
+    addresses = {f"{track}_{face}": nowhere for track in ("stable", "canary") for face in ("rest", "grpc")}
+    ports = {"host": "127.0.0.1", "rest_port": port, "grpc_port": free_port()}
+    (etc / "site.conf").write_text(SITE.format(**addresses, **ports, routes=tmp_path))
+    log, aside = prefix / "access.log", prefix / "access.log.1"
+
+    with ManagedProcess("router", [etc / "run.sh", prefix, "100", "0.2"], tmp_path / "run.log") as router:
+        router.wait_until(lambda: listens(port), SECONDS)
+        assert httpx.get(f"http://127.0.0.1:{port}/health").json() == {"status": "ok"}
+        ask(port, "first")
+        router.wait_until(lambda: traces(aside) == ["first"] and traces(log) == [], SECONDS)
+        ask(port, "second")
+        router.wait_until(lambda: "second" in traces(aside) + traces(log), SECONDS)
+        router.stop()
+
+    assert not listens(port)
+
+
+def ask(port: int, trace: str) -> None:
+    answer = httpx.post(f"http://127.0.0.1:{port}/v1/models/clicks:predict", headers={"X-Request-Id": trace})
+    assert answer.status_code == 502
+
+
+def traces(log: Path) -> list[str]:
+    return [json.loads(line)["trace"] for line in log.read_text().splitlines()] if log.exists() else []
