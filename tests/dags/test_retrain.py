@@ -20,11 +20,14 @@ print(json.dumps({
                     "upstream": sorted(task.upstream_task_ids), "retries": task.retries, "owner": task.owner,
                     "trigger_rule": task.trigger_rule.value, "doc": bool(task.doc_md),
                     "policy": type(task.retry_policy).__name__,
+                    "arguments": {
+                        name: str(value) for name, value in getattr(task, "arguments", {}).items()
+                    },
                 }
                 for task in dag.tasks
             },
             "timetable": type(dag.timetable).__name__, "zone": str(dag.timezone), "tags": sorted(dag.tags),
-            "catchup": dag.catchup, "doc": bool(dag.doc_md),
+            "params": list(dag.params), "catchup": dag.catchup, "doc": bool(dag.doc_md),
         }
         for dag_id, dag in bag.dags.items()
     },
@@ -55,6 +58,14 @@ def test_the_dags_parse(bag) -> None:
 
 def test_parsing_imports_nothing_heavy(run_python) -> None:
     assert run_python(HEAVY, PYTHONPATH=".:plugins").split() == []
+
+
+def test_a_person_can_decide_about_the_landing_of_the_night(bag) -> None:
+    night = bag["dags"]["retrain_clicks"]
+
+    assert {"accept_gap", "refresh_landing"} <= set(night["params"])
+    assert night["tasks"]["land_examples"]["arguments"]["accept_gap"] == "{{ params.accept_gap }}"
+    assert night["tasks"]["land_examples"]["arguments"]["refresh"] == "{{ params.refresh_landing }}"
 
 
 def test_a_night_has_a_window(bag) -> None:

@@ -20,6 +20,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from ml import steps
+from ml.__main__ import main
 from ml.artifact import Artifact, Window
 from ml.connections import KafkaConnection
 from ml.errors import (
@@ -263,6 +264,26 @@ def test_late_events_join_the_day_when_a_person_wants_it_and_then_for_every_land
     assert store.manifest(first).facts["accepted"] == 600
     ranges = json.loads((store.open(refreshed) / "offsets.json").read_bytes())
     assert ranges["decision"] == {"refresh": "a delayed batch"}
+
+
+def test_the_command_line_and_the_steps_share_a_decision(
+    store: Store,
+    window: Window,
+    kafka: KafkaConnection,
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("RETRAIN_KAFKA", json.dumps({"config": kafka.plain()}))
+    log.add_day(window, records=30)
+    log.add_event(window.end_ms - 1, arrival=window.end_ms + 5_000 * MINUTE)
+    log.flush()
+
+    assert main(["land_examples", "--pipeline", "clicks", "--day", "2026-03-10", "--refresh", "one late"]) == 0
+
+    refreshed = json.loads(capsys.readouterr().out)
+    assert store.manifest(refreshed).facts["accepted"] == 31
+    assert land(window, kafka) == refreshed
 
 
 def test_a_refreshment_that_would_lose_examples_changes_nothing(
