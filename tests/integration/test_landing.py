@@ -279,7 +279,9 @@ def test_the_command_line_and_the_steps_share_a_decision(
     log.add_event(window.end_ms - 1, arrival=window.end_ms + 5_000 * MINUTE)
     log.flush()
 
-    assert main(["land_examples", "--pipeline", "clicks", "--day", "2026-03-10", "--refresh", "one late"]) == 0
+    assert (
+        main(["land_examples", "--pipeline", "clicks", "--day", "2026-03-10", "--refresh", "one late"]) == 0
+    )
 
     refreshed = json.loads(capsys.readouterr().out)
     assert store.manifest(refreshed).facts["accepted"] == 31
