@@ -1,0 +1,205 @@
+"""Windows of real topics: landing, by time and by scan, against an oracle that shares no code with it."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from confluent_kafka.admin import AclOperation
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ml import steps
+from ml.artifact import Artifact, Window
+from ml.connections import KafkaConnection
+from ml.errors import DataRejected, Misconfigured
+from ml.store import Store
+from tests.demo.kafka import Kafka, running_kafka
+from tests.integration.oracle import Answer, Rules, judge, read_topic
+from tests.integration.topic_kinds import (
+    COLUMNS,
+    DAY,
+    KINDS,
+    MINUTE,
+    SETTLE,
+    SLACK,
+    Filled,
+    Writer,
+    create_time,
+)
+
+pytestmark = pytest.mark.integration
+
+SEEKS = ("time", "scan")
+TOPICS = (f"made-up-{number}" for number in itertools.count())
+
+
+@pytest.fixture(scope="module")
+def kafka(kafka_can_run: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    with running_kafka(tmp_path_factory.mktemp("kafka") / "cluster", secure=True) as kafka:
+        yield kafka
+
+
+@dataclass(frozen=True)
+class Landing:
+    """A landed window.
+
+    Attributes:
+        artifact: the examples.
+        store: where they are.
+    """
+
+    artifact: Artifact
+    store: Store
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return self.store.manifest(self.artifact).facts
+
+    @property
+    def parquet(self) -> dict[str, str]:
+        """File → SHA-256."""
+        files = self.store.manifest(self.artifact).files
+        return {name: file["sha256"] for name, file in files.items() if name.endswith(".parquet")}
+
+    def examples(self) -> list[dict[str, Any]]:
+        parts = sorted(self.store.open(self.artifact).glob("part-*.parquet"))
+        return list(pa.concat_tables(pq.read_table(part) for part in parts).to_pylist())
+
+    def rejects(self) -> dict[tuple[int, int], bytes | None]:
+        rows = pq.read_table(self.store.open(self.artifact) / "rejects.parquet").to_pylist()
+        return {(row["partition"], row["offset"]): row["value"] for row in rows}
+
+
+def land(home: Path, topic: str, window: Window, seek: str, kafka: dict[str, str]) -> Landing:
+    """Land a window into a store of its own, whatever the counts say."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RETRAIN_HOME", str(home))
+        patch.setenv("RETRAIN_CLICKS__LANDING__TOPIC", topic)
+        patch.setenv("RETRAIN_CLICKS__LANDING__SEEK", seek)
+        patch.setenv("RETRAIN_CLICKS__LANDING__MAX_REJECT_FRACTION", "1.0")
+        store = Store.from_environment()
+        try:
+            artifact = steps.land_examples("clicks", **window.as_json(), kafka=KafkaConnection(config=kafka))
+        except DataRejected as rejected:
+            if rejected.evidence is None:
+                raise
+            artifact = rejected.evidence
+    return Landing(artifact, store)
+
+
+def plain(kafka: Kafka) -> dict[str, str]:
+    return {"bootstrap.servers": kafka.bootstrap}
+
+
+def answer_of(kafka: Kafka, topic: str, window: Window) -> Answer:
+    rules = Rules(COLUMNS, "event_time", window.start_ms, window.end_ms, SETTLE, SLACK)
+    return judge(read_topic(plain(kafka), topic), rules)
+
+
+def check_against(answer: Answer, landing: Landing) -> None:
+    """The same examples with the same values, the same rejects, and the same counts."""
+    examples = {(row.pop("_partition"), row.pop("_offset")): row for row in landing.examples()}
+    assert examples == {
+        place: {name: example.get(name) for name in COLUMNS} for place, example in answer.accepted.items()
+    }
+    assert Counter(row["event_id"] for row in examples.values()) == answer.ids("event_id")
+    assert landing.rejects() == answer.rejected
+    assert landing.facts["accepted"] == len(answer.accepted)
+    assert sum(landing.facts["rejected"].values()) == len(answer.rejected)
+
+
+def check_both_ways(home: Path, kafka: Kafka, topic: str, window: Window) -> Answer:
+    """Land by time and by scan; each agrees with the oracle, and both are the same artifact."""
+    answer = answer_of(kafka, topic, window)
+    landings = {seek: land(home / seek, topic, window, seek, plain(kafka)) for seek in SEEKS}
+    for landing in landings.values():
+        check_against(answer, landing)
+    assert landings["time"].parquet == landings["scan"].parquet
+    seen = landings["scan"].facts
+    assert (seen["late"], seen["outside"]) == (len(answer.late), len(answer.outside))
+    return answer
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_landing_agrees_with_the_oracle_on(kind: str, kafka: Kafka, tmp_path: Path) -> None:
+    topic = kind.replace("_", "-")
+    filled: Filled = KINDS[kind](kafka, topic)
+
+    answer = check_both_ways(tmp_path, kafka, topic, filled.window)
+
+    assert answer.accepted or answer.late
+    assert not filled.hidden & {str(name) for name in answer.ids("event_id")}
+
+
+MINUTES = st.integers(-5 * 60, 31 * 60)
+
+
+@settings(max_examples=10)
+@given(st.lists(st.tuples(st.integers(0, 2), MINUTES, MINUTES), min_size=1, max_size=30))
+def test_landing_agrees_with_the_oracle_whatever_the_times(
+    kafka: Kafka, tmp_path_factory: pytest.TempPathFactory, records: list[tuple[int, int, int]]
+) -> None:
+    topic = next(TOPICS)
+    kafka.topics.create(topic, 3)
+    writer = Writer(kafka, topic)
+    for partition, happened, produced in records:
+        writer.event(DAY.start_ms + happened * MINUTE, DAY.start_ms + produced * MINUTE, partition)
+    writer.flush()
+
+    check_both_ways(tmp_path_factory.mktemp("stores"), kafka, topic, DAY)
+
+
+@pytest.fixture(scope="module")
+def guarded(kafka: Kafka) -> str:
+    """A topic with a day in it, which only some users may read."""
+    create_time(kafka, "guarded")
+    for user in ("reader", "describer", "stranger"):
+        kafka.add_user(user, f"secret of {user}")
+    kafka.allow("reader", "guarded", AclOperation.READ, AclOperation.DESCRIBE)
+    kafka.allow("describer", "guarded", AclOperation.DESCRIBE)
+    return "guarded"
+
+
+@pytest.mark.parametrize("seek", SEEKS)
+def test_a_user_with_the_right_to_read_lands_the_same_over_tls(
+    kafka: Kafka, guarded: str, tmp_path: Path, seek: str
+) -> None:
+    known = kafka.secure_settings("reader", "secret of reader")
+
+    landing = land(tmp_path, guarded, DAY, seek, known)
+
+    check_against(answer_of(kafka, guarded, DAY), landing)
+
+
+def test_a_wrong_password_is_misconfigured_and_not_shown(kafka: Kafka, guarded: str, tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"refused the connection(.|\n)*Check user, password") as raised:
+        land(tmp_path, guarded, DAY, "time", kafka.secure_settings("reader", "hunter2"))
+
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("user", ["describer", "stranger"])
+@pytest.mark.parametrize("seek", SEEKS)
+def test_a_user_without_the_right_to_read_is_misconfigured(
+    kafka: Kafka, guarded: str, tmp_path: Path, user: str, seek: str
+) -> None:
+    with pytest.raises(Misconfigured, match=r"may not read the topic 'guarded'(.|\n)*READ and DESCRIBE"):
+        land(tmp_path, guarded, DAY, seek, kafka.secure_settings(user, f"secret of {user}"))
+
+
+def test_a_certificate_that_nobody_vouches_for_is_misconfigured(
+    kafka: Kafka, guarded: str, tmp_path: Path
+) -> None:
+    untrusting = kafka.secure_settings("reader", "secret of reader")
+    del untrusting["ssl.ca.location"]
+
+    with pytest.raises(Misconfigured, match=r"refused the connection(.|\n)*certificate"):
+        land(tmp_path, guarded, DAY, "time", untrusting)
