@@ -81,7 +81,7 @@ def land(bootstrap: str, topic: str, path: Path) -> int:
     examples.path.mkdir()
     landing.resolve_offsets(pipeline_of(topic), window, Decision(), kafka, offsets)
     landing.land_examples(pipeline_of(topic), window, landing.Source(offsets.path, None, kafka), examples)
-    return int(examples.facts["scanned"])
+    return int(examples.measurements["scanned"])
 
 
 def loads_each(bootstrap: str, topic: str, path: Path) -> int:

@@ -38,9 +38,11 @@ class Landing(Section):
         event_time: the field with the event's time, in milliseconds since the epoch.
         settle_minutes: how long after the day's end late events are waited for.
         seek: ``time`` asks the broker for the offsets of a timestamp; ``scan`` reads the topic from
-            its beginning, for brokers whose time index cannot be trusted.
-        slack_minutes: how far the time that a record was produced may lie from its event time. The
-            scanned range is the window, and the wait for late events, widened by it on both sides.
+            its beginning, for brokers whose time index cannot be trusted. Part of no identity: both find
+            the same records.
+        slack_minutes: how far the time that a record was produced may lie from its event time; one that
+            was produced longer before the window is none of it. The scanned range is the window, and the
+            wait for late events, widened by it on both sides.
         max_reject_fraction: a larger share of unreadable records stops the run.
         deduplicate: a string or int field by which repeats are dropped: of the window's records with the
             same value the first by partition and offset is kept. By default none are.
@@ -51,7 +53,7 @@ class Landing(Section):
     time_zone: Annotated[str, AfterValidator(_known_time_zone)]
     event_time: str
     settle_minutes: Annotated[int, Field(ge=0)]
-    seek: Literal["time", "scan"] = "time"
+    seek: Literal["time", "scan"] = Field("time", exclude=True)
     slack_minutes: Annotated[int, Field(ge=0)] = 120
     max_reject_fraction: Annotated[float, Field(ge=0, le=1)]
     # Left out where it is null, so that it changes nothing about days that were landed before there was one.

@@ -117,6 +117,11 @@ class Manifest:
         """The artifact that this is the manifest of."""
         return Artifact(kind=self.identity.kind, uri=self.identity.uri, digest=self.digest)
 
+    @property
+    def known(self) -> dict[str, Any]:
+        """Facts and measurements together, for messages and metrics."""
+        return {**self.measurements, **self.facts}
+
     def as_json(self) -> dict[str, Any]:
         """What ``manifest.json`` holds."""
         identity = {**vars(self.identity), "window": self.identity.window.as_json()}

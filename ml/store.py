@@ -52,7 +52,9 @@ class Draft:
 
     def write_json(self, value: Any, name: str | None = None) -> None:
         """Write canonical JSON to ``name``, by default ``<kind>.json``."""
-        (self.path / (name or f"{self.kind}.json")).write_text(canonical_json(value) + "\n")
+        file = self.path / (name or f"{self.kind}.json")
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(canonical_json(value) + "\n")
 
 
 class Store:

@@ -72,10 +72,10 @@ class Chain:
         """Note that the day would stop behind this artifact."""
         self.links[kind] = replace(self.links[kind], rejected=type(error).__name__)
 
-    def facts(self, kind: str) -> Mapping[str, Any]:
-        """The facts of an artifact that is kept; none of another."""
+    def known(self, kind: str) -> Mapping[str, Any]:
+        """Facts and measurements of an artifact that is kept; none of another."""
         artifact = self.links[kind].artifact
-        return self.day.store.manifest(artifact).facts if artifact else {}
+        return self.day.store.manifest(artifact).known if artifact else {}
 
     def caveats(self) -> list[str]:
         """What a person accepted about the day's examples, if they are kept."""

@@ -87,16 +87,16 @@ def plan_day(
 
 
 def _counts(chain: Chain) -> dict[str, Any] | None:
-    facts = chain.facts("examples")
-    if not facts:
+    known = chain.known("examples")
+    if not known:
         return None
-    rejects = sum(facts["rejected"].values())
-    counts = {"examples": facts["accepted"], "rejects": rejects, "late": facts["late"]}
+    rejects = sum(known["rejected"].values())
+    counts = {"examples": known["accepted"], "rejects": rejects, "late": known["late"]}
     return {**counts, "caveats": chain.caveats()}
 
 
 def _rows(chain: Chain) -> int | None:
-    return chain.facts("examples").get("accepted")
+    return chain.known("examples").get("accepted")
 
 
 def _step(link: Link) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def foresee(chain: Chain, served: Served | None) -> Outlook:
         served: what serves; None if that could not be found out.
     """
     if (pushed := chain.links.get("pushed_model")) and pushed.outcome == KEPT:
-        return Outlook(False, f"nothing: published before as {chain.facts('pushed_model')['version']}")
+        return Outlook(False, f"nothing: published before as {chain.known('pushed_model')['version']}")
     if chain.rejected:
         return Outlook(False, f"nothing: the day is rejected ({chain.rejected})")
     blessing = chain.content("blessing")

@@ -42,7 +42,7 @@ def trace_data(day: Day, archive: Archive, remains: landing.Remains | None) -> C
     if examples.outcome == NEW:
         _check_remains(chain, remains)
     if examples.artifact:
-        _check(chain, "examples", lambda: landing.check_landed(day.pipeline, chain.facts("examples")))
+        _check(chain, "examples", lambda: landing.check_landed(day.pipeline, chain.known("examples")))
     chain.look("statistics", ("examples",), identify_statistics)
     anomalies = chain.look("anomalies", ("examples", "statistics"), identify_anomalies)
     if found := anomalies.artifact:

@@ -62,8 +62,8 @@ def land_examples(pipeline: Pipeline, window: Window, source: Source, draft: Dra
         pipeline: the settings.
         window: whose records are wanted.
         source: where they are.
-        draft: gets ``part-*.parquet``, ``rejects.parquet`` and ``offsets.json``; facts as `Tally`; and as the
-            measurement ``late_by_day`` the late events of earlier days that were met.
+        draft: gets ``part-*.parquet``, ``rejects.parquet`` and ``measured/offsets.json``; facts and
+            measurements as `Tally`, and the measurement ``late_by_day``: what was met of earlier days.
 
     Raises:
         Unavailable: if the brokers do not answer, or fall silent.
@@ -79,9 +79,11 @@ def land_examples(pipeline: Pipeline, window: Window, source: Source, draft: Dra
         tally = _write(landed, selection, progress, draft.path)
     if pipeline.landing.deduplicate:
         tally.drop(drop_repeats(draft.path, pipeline.landing.deduplicate))
-    shutil.copyfile(source.offsets / OFFSETS_FILE, draft.path / OFFSETS_FILE)
+    shutil.copytree((source.offsets / OFFSETS_FILE).parent, (draft.path / OFFSETS_FILE).parent)
     draft.facts.update(tally.as_facts())
-    draft.measurements.update(seconds=progress.seconds, records_per_second=progress.rate)
+    draft.measurements.update(
+        tally.as_measurements(), seconds=progress.seconds, records_per_second=progress.rate
+    )
     log.info("%s %s: %s", pipeline.name, window, _sentence(tally, progress))
     if source.earlier:
         draft.measurements["late_by_day"] = source.earlier.by_day(tally.earlier)
@@ -117,11 +119,10 @@ def _reject_file(path: Path) -> ParquetFiles:
 
 
 def _sentence(tally: Tally, progress: Progress) -> str:
-    facts = tally.as_facts()
     rejected = ", ".join(f"{count} {reason}" for reason, count in sorted(tally.rejected.items())) or "none"
     return (
         f"{tally.accepted} examples out of {tally.scanned} records in {progress.seconds:.1f} s "
-        f"({progress.rate:.0f} records/s); rejected: {rejected}; outside the window: {facts['outside']}; "
+        f"({progress.rate:.0f} records/s); rejected: {rejected}; outside the window: {tally.outside}; "
         f"late: {tally.late}{'' if tally.duplicates is None else f'; repeats: {tally.duplicates}'}"
     )
 

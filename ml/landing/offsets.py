@@ -12,12 +12,22 @@ from ml.connections import KafkaConnection
 from ml.decisions import Decision
 from ml.errors import Misconfigured
 from ml.landing.cleanup import is_compacted
-from ml.landing.ranges import MINUTE_MS, OFFSETS_FILE, OffsetManifest, OffsetRange, settled_ms
+from ml.landing.ranges import (
+    MINUTE_MS,
+    OFFSETS_FILE,
+    OffsetManifest,
+    OffsetRange,
+    produced_ms,
+    settled_ms,
+)
 from ml.landing.retention import check_gap, find_losses
 from ml.landing.topic import Topic
 from ml.store import Draft
 
 log = logging.getLogger(__name__)
+
+# How many records behind a window's end are looked at before the broker's answer is believed.
+RECORDS_LOOKED_AT = 10_000
 
 
 def resolve_offsets(
@@ -35,8 +45,8 @@ def resolve_offsets(
         window: whose records are wanted.
         decision: whether late events are wanted, and whether a gap is accepted.
         kafka: how to reach the brokers.
-        draft: gets ``offsets.json``; facts: ``partitions`` and ``offsets``, the number of both; caveats: the
-            gap that was accepted, if there is one.
+        draft: gets ``measured/offsets.json``; measurements: ``partitions`` and ``offsets``, the number of
+            both; caveats: the gap that was accepted, if there is one.
 
     Raises:
         Unavailable: if no broker answers in time.
@@ -57,7 +67,7 @@ def resolve_offsets(
         log.warning("%s", "; ".join(draft.caveats))
     manifest = OffsetManifest(landing.topic, ranges, decision, gap.as_json() if gap else {})
     draft.write_json(manifest.as_json(landing, window), OFFSETS_FILE)
-    draft.facts.update(partitions=len(ranges), offsets=manifest.record_count)
+    draft.measurements.update(partitions=len(ranges), offsets=manifest.record_count)
     log.info("%s %s: %d offsets in %d partitions", pipeline.name, window, manifest.record_count, len(ranges))
 
 
@@ -85,7 +95,7 @@ def _by_time(topic: Topic, landing: Landing, window: Window, *, to_the_end: bool
     partitions = topic.partitions()
     # The watermarks come first: what is produced between these requests belongs to none of the answers.
     watermarks = {partition: topic.watermarks(partition) for partition in partitions}
-    starts = topic.offsets_at(partitions, window.start_ms - slack)
+    starts = topic.offsets_at(partitions, produced_ms(landing, window))
     ends = topic.offsets_at(partitions, settled + slack)
     for partition, (low, high) in watermarks.items():
         start, end = _within(starts[partition], high), _within(ends[partition], high)
@@ -112,8 +122,9 @@ def _has_settled(topic: Topic, partition: int, rest: tuple[int, int], settled: i
     One record from the future is enough for an answer that is far too early, and so is the marker of a
     transaction, which bears the time of its commit, if old records were written again.
     """
-    following = next(topic.read(partition, *rest), None)
-    if following is None or following.timestamps.min() >= settled:
+    start, end = rest
+    following = topic.read(partition, start, min(start + RECORDS_LOOKED_AT, end))
+    if all(block.timestamps.min() >= settled for block in following):
         return True
     log.warning(
         "partition %d of %s holds records of the window behind offset %d, where the broker saw its end by "

@@ -10,9 +10,16 @@ from typing import Any, Self
 from ml.artifact import Window
 from ml.config import Landing
 from ml.decisions import Decision
+from ml.manifest import MEASURED
 
-OFFSETS_FILE = "offsets.json"
+# Measured, not made: another scan of the same window ends elsewhere, for the topic has grown by then.
+OFFSETS_FILE = f"{MEASURED}offsets.json"
 MINUTE_MS = 60_000
+
+
+def produced_ms(landing: Landing, window: Window) -> int:
+    """The first moment, in milliseconds since the epoch, at which a record of a window can be produced."""
+    return window.start_ms - landing.slack_minutes * MINUTE_MS
 
 
 def settled_ms(landing: Landing, window: Window) -> int:

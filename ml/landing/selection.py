@@ -14,7 +14,7 @@ from ml.decisions import Decision
 from ml.landing.block import Block
 from ml.landing.late import EarlierDays
 from ml.landing.parsing import Parsed, Parser
-from ml.landing.ranges import settled_ms
+from ml.landing.ranges import produced_ms, settled_ms
 from ml.landing.tally import Tally
 
 PARTITION = pa.field("_partition", pa.int32(), nullable=False)
@@ -51,14 +51,17 @@ class Selection:
 
     Each record is judged by itself, so the outcome depends neither on how the records were fetched nor on
     where the scan began. An example belongs to the window that its own event time lies in; if the broker
-    had it only at ``settled_ms`` or later, it is late. A reject has no event time to trust and belongs to
-    the window that it was produced in. Whatever belongs to no or another window is outside.
+    had it only at ``settled_ms`` or later, it is late. One that was produced before ``produced_ms``, long
+    before its own event, has a clock that cannot be believed: it is outside, whether or not the scan met it.
+    A reject has no event time to trust and belongs to the window that it was produced in. Whatever belongs
+    to no or another window is outside.
 
     Attributes:
         parser: for the pipeline's schema.
         event_time: the field with the event's time.
         start_ms: first millisecond of the window.
         end_ms: first millisecond after the window.
+        produced_ms: first millisecond at which a record of the window can have been produced.
         settled_ms: first millisecond at which a record comes too late; None if none does.
         earlier: the days whose late events are counted in passing; None if none are.
     """
@@ -67,6 +70,7 @@ class Selection:
     event_time: str
     start_ms: int
     end_ms: int
+    produced_ms: int
     settled_ms: int | None
     earlier: EarlierDays | None = None
 
@@ -78,7 +82,8 @@ class Selection:
         landing = pipeline.landing
         parser = Parser(pipeline.read_schema().columns, landing.event_time)
         settled = None if decision.refresh else settled_ms(landing, window)
-        return cls(parser, landing.event_time, window.start_ms, window.end_ms, settled, earlier)
+        produced = produced_ms(landing, window)
+        return cls(parser, landing.event_time, window.start_ms, window.end_ms, produced, settled, earlier)
 
     @property
     def schema(self) -> pa.Schema:
@@ -89,8 +94,9 @@ class Selection:
         """Parse a block, keep the window's examples and rejects, and count everything."""
         parsed = self.parser.parse(block.values)
         times = parsed.table[self.event_time].to_numpy()
-        mine = (self.start_ms <= times) & (times < self.end_ms)
-        late = mine & self._comes_too_late(block.timestamps[parsed.rows])
+        produced = block.timestamps[parsed.rows]
+        mine = (self.start_ms <= times) & (times < self.end_ms) & (self.produced_ms <= produced)
+        late = mine & self._comes_too_late(produced)
         accepted = np.flatnonzero(mine & ~late)
         examples = self._examples(block, parsed, accepted)
         rejects = self._rejects(block, parsed.rejects)

@@ -107,22 +107,32 @@ class Tally:
         self.duplicates = duplicates
 
     def as_facts(self) -> dict[str, Any]:
-        """The counts as the manifest keeps them; duplicates only if they were looked for."""
-        kept = self.accepted + (self.duplicates or 0)
+        """What is the window's own, however it was found; duplicates only if they were looked for."""
         return {
-            "scanned": self.scanned,
             "accepted": self.accepted,
             "rejected": dict(self.rejected),
             "reject_examples": self.reject_examples,
-            "outside": self.scanned - kept - self.late - self.rejected.total(),
-            "late": self.late,
             "unknown_fields": dict(self.unknown_fields),
             "first_event": self.events.first,
             "last_event": self.events.last,
-            "first_scanned_event": self.scanned_events.first,
-            "last_scanned_event": self.scanned_events.last,
             **({} if self.duplicates is None else {"duplicates": self.duplicates}),
         }
+
+    def as_measurements(self) -> dict[str, Any]:
+        """What was met on the way: it depends on how far the scan reached, and when."""
+        return {
+            "scanned": self.scanned,
+            "outside": self.outside,
+            "late": self.late,
+            "first_scanned_event": self.scanned_events.first,
+            "last_scanned_event": self.scanned_events.last,
+        }
+
+    @property
+    def outside(self) -> int:
+        """Records that belong to no or to another window."""
+        kept = self.accepted + (self.duplicates or 0)
+        return self.scanned - kept - self.late - self.rejected.total()
 
     def _count_fields(self, counts: Counter[str]) -> None:
         """Keys made up of data must not fill the memory: names beyond a limit are counted together."""

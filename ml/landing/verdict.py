@@ -11,24 +11,24 @@ from ml.config import Pipeline
 from ml.errors import NoRecords, TooManyRejects, WindowExpired
 
 
-def check_landed(pipeline: Pipeline, facts: Mapping[str, Any], examples: Artifact | None = None) -> None:
+def check_landed(pipeline: Pipeline, known: Mapping[str, Any], examples: Artifact | None = None) -> None:
     """Judge the counts of a landed window.
 
     Args:
         pipeline: the settings.
-        facts: of the examples, as `ml.landing.tally.Tally` counts them.
+        known: facts and measurements of the examples, as `ml.landing.tally.Tally` counts them.
         examples: the artifact, kept as evidence.
 
     Raises:
         TooManyRejects: if more than ``landing.max_reject_fraction`` of the window's records are rejects.
         NoRecords: if the window has no example.
     """
-    rejected = sum(facts["rejected"].values())
-    records = rejected + facts["accepted"]
+    rejected = sum(known["rejected"].values())
+    records = rejected + known["accepted"]
     if rejected and rejected / records > pipeline.landing.max_reject_fraction:
-        raise TooManyRejects(_rejects_message(pipeline, facts, rejected, records), examples)
-    if not facts["accepted"]:
-        raise NoRecords(_empty_message(pipeline, facts), examples)
+        raise TooManyRejects(_rejects_message(pipeline, known, rejected, records), examples)
+    if not known["accepted"]:
+        raise NoRecords(_empty_message(pipeline, known), examples)
 
 
 def check_refreshed(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
@@ -50,9 +50,9 @@ def check_refreshed(before: Mapping[str, Any], after: Mapping[str, Any]) -> None
         )
 
 
-def _rejects_message(pipeline: Pipeline, facts: Mapping[str, Any], rejected: int, records: int) -> str:
+def _rejects_message(pipeline: Pipeline, known: Mapping[str, Any], rejected: int, records: int) -> str:
     reasons = "\n".join(
-        f"  {count} {reason}, first at {_place(facts, reason)}" for reason, count in _by_count(facts)
+        f"  {count} {reason}, first at {_place(known, reason)}" for reason, count in _by_count(known)
     )
     return (
         f"{rejected} of {records} records of the window could not be read as examples "
@@ -62,17 +62,17 @@ def _rejects_message(pipeline: Pipeline, facts: Mapping[str, Any], rejected: int
     )
 
 
-def _empty_message(pipeline: Pipeline, facts: Mapping[str, Any]) -> str:
+def _empty_message(pipeline: Pipeline, known: Mapping[str, Any]) -> str:
     return (
         f"The window has no example in the topic {pipeline.landing.topic!r}; expected some. Of "
-        f"{facts['scanned']} records around it {facts['outside']} are outside and {facts['late']} late"
-        f"{_span(pipeline, facts)}. Check that producers ran on that day and that landing.topic and "
+        f"{known['scanned']} records around it {known['outside']} are outside and {known['late']} late"
+        f"{_span(pipeline, known)}. Check that producers ran on that day and that landing.topic and "
         "landing.event_time are the right ones."
     )
 
 
-def _span(pipeline: Pipeline, facts: Mapping[str, Any]) -> str:
-    first, last = facts["first_scanned_event"], facts["last_scanned_event"]
+def _span(pipeline: Pipeline, known: Mapping[str, Any]) -> str:
+    first, last = known["first_scanned_event"], known["last_scanned_event"]
     if first is None:
         return ""
     return f"; {pipeline.landing.event_time} runs from {_moment(first)} to {_moment(last)}"
@@ -85,10 +85,10 @@ def _moment(milliseconds: int) -> str:
         return f"{milliseconds} (no date if taken for milliseconds since the epoch)"
 
 
-def _by_count(facts: Mapping[str, Any]) -> list[tuple[str, int]]:
-    return sorted(facts["rejected"].items(), key=lambda item: (-item[1], item[0]))
+def _by_count(known: Mapping[str, Any]) -> list[tuple[str, int]]:
+    return sorted(known["rejected"].items(), key=lambda item: (-item[1], item[0]))
 
 
-def _place(facts: Mapping[str, Any], reason: str) -> str:
-    place = facts["reject_examples"][reason]
+def _place(known: Mapping[str, Any], reason: str) -> str:
+    place = known["reject_examples"][reason]
     return f"partition {place['partition']}, offset {place['offset']}"

@@ -64,3 +64,7 @@ class Findings:
     def facts(self, kind: str) -> Mapping[str, Any]:
         """The facts in an artifact's manifest; none if there is no such artifact."""
         return self.manifests[kind].facts if kind in self.manifests else {}
+
+    def known(self, kind: str) -> Mapping[str, Any]:
+        """Facts and measurements in an artifact's manifest; none if there is no such artifact."""
+        return self.manifests[kind].known if kind in self.manifests else {}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # The files of each kind that are worth having beside the run. Rejects are not: they hold records as they
 # came, and may hold what nobody should read in a browser.
 UPLOADED = {
-    "examples": ("offsets.json",),
+    "examples": ("measured/offsets.json",),
     "statistics": ("statistics.html", "statistics.pb"),
     "anomalies": ("anomalies.json", "*.pbtxt"),
     "drift_report": ("drift_report.json",),

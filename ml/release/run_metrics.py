@@ -40,7 +40,7 @@ def metrics_of(findings: Findings) -> dict[str, float]:
     """Name → value of everything that has one value a night. What has no finite value is left out."""
     contents = findings.contents
     pairs = [
-        *_landing(findings.facts("examples")),
+        *_landing(findings.known("examples")),
         *_late(findings.late_by_day),
         *_anomalies(contents.get("anomalies")),
         *_drift(contents.get("drift_report")),
@@ -69,10 +69,10 @@ def metric_name(name: str) -> str:
     return FORBIDDEN.sub("_", name)
 
 
-def _landing(facts: Mapping[str, Any]) -> Pairs:
+def _landing(known: Mapping[str, Any]) -> Pairs:
     for count in ("scanned", "accepted", "outside", "late", "duplicates"):
-        yield f"examples.{count}", facts.get(count)
-    rejected = facts.get("rejected")
+        yield f"examples.{count}", known.get(count)
+    rejected = known.get("rejected")
     if rejected is not None:
         yield "examples.rejected", sum(rejected.values())
         yield from ((f"rejects.{reason}", count) for reason, count in rejected.items())

@@ -56,7 +56,7 @@ def land_examples(
         examples = _decide(day, accept_gap, refresh, kafka)
     else:
         examples = _land(day, Decisions.of(day).standing, kafka)
-    landing.check_landed(day.pipeline, day.store.manifest(examples).facts, examples)
+    landing.check_landed(day.pipeline, day.store.manifest(examples).known, examples)
     return examples
 
 

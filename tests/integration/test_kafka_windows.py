@@ -63,12 +63,6 @@ class Landing:
     def facts(self) -> dict[str, Any]:
         return self.store.manifest(self.artifact).facts
 
-    @property
-    def parquet(self) -> dict[str, str]:
-        """File → SHA-256."""
-        files = self.store.manifest(self.artifact).files
-        return {name: file["sha256"] for name, file in files.items() if name.endswith(".parquet")}
-
     def examples(self) -> list[dict[str, Any]]:
         parts = sorted(self.store.open(self.artifact).glob("part-*.parquet"))
         return list(pa.concat_tables(pq.read_table(part) for part in parts).to_pylist())
@@ -122,8 +116,8 @@ def check_both_ways(home: Path, kafka: Kafka, topic: str, window: Window) -> Ans
     landings = {seek: land(home / seek, topic, window, seek, plain(kafka)) for seek in SEEKS}
     for landing in landings.values():
         check_against(answer, landing)
-    assert landings["time"].parquet == landings["scan"].parquet
-    seen = landings["scan"].facts
+    assert landings["time"].artifact == landings["scan"].artifact
+    seen = landings["scan"].store.manifest(landings["scan"].artifact).measurements
     assert (seen["late"], seen["outside"]) == (len(answer.late), len(answer.outside))
     return answer
 

@@ -32,6 +32,7 @@ from ml.errors import (
     WindowExpired,
 )
 from ml.landing import topic as topic_module
+from ml.landing.ranges import OFFSETS_FILE
 from ml.landing.topic import Topic
 from ml.store import Store
 from tests.demo.broker import Broker, running_broker
@@ -143,7 +144,7 @@ def test_every_kind_of_record_is_counted(
 
     artifact = land(window, kafka)
 
-    facts = store.manifest(artifact).facts
+    facts = store.manifest(artifact).known
     assert (facts["scanned"], facts["accepted"], facts["late"], facts["outside"]) == (609, 602, 1, 3)
     assert facts["rejected"] == {"not JSON": 2, "tombstone": 1}
     assert facts["unknown_fields"] == {"experiment": 1}
@@ -259,10 +260,10 @@ def test_late_events_join_the_day_when_a_person_wants_it_and_then_for_every_land
     refreshed = land(window, kafka, refresh="a delayed batch")
 
     assert store.manifest(refreshed).facts["accepted"] == 602
-    assert store.manifest(refreshed).facts["late"] == 0
+    assert store.manifest(refreshed).measurements["late"] == 0
     assert land(window, kafka) == land(window, kafka, refresh="a delayed batch") == refreshed
     assert store.manifest(first).facts["accepted"] == 600
-    ranges = json.loads((store.open(refreshed) / "offsets.json").read_bytes())
+    ranges = json.loads((store.open(refreshed) / OFFSETS_FILE).read_bytes())
     assert ranges["decision"] == {"refresh": "a delayed batch"}
 
 
@@ -384,7 +385,7 @@ def test_repeats_within_the_window_are_dropped_and_counted(
 
     artifact = land(window, kafka)
 
-    facts = store.manifest(artifact).facts
+    facts = store.manifest(artifact).known
     assert (facts["scanned"], facts["accepted"], facts["duplicates"], facts["outside"]) == (37, 33, 3, 1)
     assert sorted(table_of(store, artifact)["event_id"].to_pylist()) == sorted(f"e{n}" for n in range(33))
 

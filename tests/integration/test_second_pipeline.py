@@ -62,7 +62,7 @@ def test_the_folder_lies_outside_of_the_code(world: World) -> None:
 def test_a_night_is_the_day_in_the_pipelines_time_zone(world: World, sunday: Night) -> None:
     landed = world.store.manifest(sunday.walk.land_examples)
 
-    assert (landed.facts["accepted"], landed.facts["outside"]) == (RECORDS, RECORDS)
+    assert (landed.facts["accepted"], landed.measurements["outside"]) == (RECORDS, RECORDS)
     assert landed.facts["last_event"] - landed.facts["first_event"] > 24 * 3_600_000
     assert sunday.walk.land_examples["uri"].startswith("store:searches/examples/2026-10-25-")
 

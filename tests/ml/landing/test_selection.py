@@ -14,11 +14,12 @@ from ml.landing.block import Block
 from ml.landing.parsing import Parser
 from ml.landing.ranges import MINUTE_MS
 from ml.landing.selection import Landed, Selection
-from ml.landing.tally import OTHER_FIELDS, UNKNOWN_FIELDS_NAMED, Tally
+from ml.landing.tally import OTHER_FIELDS, UNKNOWN_FIELDS_NAMED, Span, Tally
 
 WINDOW = Window.parse("2026-03-10T00:00:00+00:00", "2026-03-11T00:00:00+00:00")
 START, END = WINDOW.start_ms, WINDOW.end_ms
 SETTLED = END + 120 * MINUTE_MS
+PRODUCED = START - 60 * MINUTE_MS
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def selection() -> Selection:
 
 
 def make_selection() -> Selection:
-    return Selection(Parser({"t": "int", "name": "string"}, "t"), "t", START, END, SETTLED)
+    return Selection(Parser({"t": "int", "name": "string"}, "t"), "t", START, END, PRODUCED, SETTLED)
 
 
 def block(*records: tuple[bytes | None, int], first: int = 100) -> Block:
@@ -47,7 +48,7 @@ def test_the_window_is_half_open(selection: Selection) -> None:
     assert landed.examples["t"].to_pylist() == [START, END - 1]
     assert landed.examples["_offset"].to_pylist() == [102, 104]
     assert landed.examples["_partition"].to_pylist() == [3, 3]
-    assert landed.tally.as_facts()["outside"] == 2
+    assert landed.tally.outside == 2
 
 
 def test_an_event_counts_by_its_own_time_and_not_by_its_arrival(selection: Selection) -> None:
@@ -63,12 +64,19 @@ def test_an_event_that_arrives_after_settling_is_late_and_not_added(selection: S
     assert landed.tally.late == 1
 
 
+def test_an_event_that_was_produced_long_before_it_happened_is_outside(selection: Selection) -> None:
+    landed = selection.land(block((event(START), PRODUCED - 1), (event(START + 1), PRODUCED)))
+
+    assert landed.examples["t"].to_pylist() == [START + 1]
+    assert landed.tally.outside == 1
+
+
 def test_a_reject_belongs_to_the_window_it_was_produced_in(selection: Selection) -> None:
     landed = selection.land(block(*[(b"oops", t) for t in (START - 1, START, END - 1, END)]))
 
     assert landed.rejects["timestamp"].to_pylist() == [START, END - 1]
     assert landed.tally.rejected == {"not JSON": 2}
-    assert landed.tally.as_facts()["outside"] == 2
+    assert landed.tally.outside == 2
 
 
 def test_a_reject_keeps_its_place_its_reason_and_its_bytes(selection: Selection) -> None:
@@ -100,13 +108,13 @@ def test_fields_made_up_of_data_do_not_fill_the_memory(selection: Selection) -> 
 
 
 def test_event_times_of_all_that_could_be_read_are_noted(selection: Selection) -> None:
-    facts = selection.land(block((event(5), START), (event(START + 7), START), (b"", START))).tally.as_facts()
+    tally = selection.land(block((event(5), START), (event(START + 7), START), (b"", START))).tally
 
-    assert (facts["first_scanned_event"], facts["last_scanned_event"]) == (5, START + 7)
-    assert (facts["first_event"], facts["last_event"]) == (START + 7, START + 7)
+    assert tally.scanned_events == Span(5, START + 7)
+    assert tally.events == Span(START + 7, START + 7)
 
 
-moments = st.sampled_from([START - 1, START, START + 1, END - 1, END, SETTLED - 1, SETTLED])
+moments = st.sampled_from([PRODUCED - 1, PRODUCED, START, END - 1, END, SETTLED - 1, SETTLED])
 contents = moments.map(event) | st.sampled_from([b"oops", b"", None, b"[]", b'{"name":"no time"}'])
 logs = st.lists(st.tuples(contents | moments.map(lambda t: event(t, x=1)), moments), min_size=1, max_size=12)
 
@@ -125,19 +133,19 @@ def test_it_does_not_matter_how_the_network_cuts_the_records(
 
     assert pa.concat_tables(part.examples for part in parts).to_pylist() == whole.examples.to_pylist()
     assert pa.concat_tables(part.rejects for part in parts).to_pylist() == whole.rejects.to_pylist()
-    assert total_of(parts).as_facts() == total_of([whole]).as_facts()
+    assert total_of(parts) == total_of([whole])
 
 
 @settings(max_examples=150, deadline=None)
 @given(logs)
 def test_every_scanned_record_is_counted_once(log: list[tuple[bytes | None, int]]) -> None:
     landed = make_selection().land(block(*log))
-    facts = landed.tally.as_facts()
+    tally = landed.tally
 
-    counted = facts["accepted"] + sum(facts["rejected"].values()) + facts["outside"] + facts["late"]
-    assert facts["scanned"] == counted == len(log)
-    assert facts["outside"] >= 0
-    assert (facts["accepted"], sum(facts["rejected"].values())) == (len(landed.examples), len(landed.rejects))
+    assert tally.scanned == len(log)
+    assert tally.accepted + tally.rejected.total() + tally.outside + tally.late == len(log)
+    assert tally.outside >= 0
+    assert (tally.accepted, tally.rejected.total()) == (len(landed.examples), len(landed.rejects))
 
 
 def total_of(parts: list[Landed]) -> Tally:
