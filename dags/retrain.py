@@ -24,6 +24,13 @@ ACCEPT_GAP = Param("", type="string", description="A reason to land the day alth
 REFRESH_LANDING = Param(
     "", type="string", description="A reason to land the day anew, with the late events that have come by now"
 )
+WHAT_IF = Param(
+    "",
+    type="string",
+    pattern=r"^([a-z0-9][a-z0-9_-]{0,39})?$",
+    description="A name for a try of other settings or code: nothing of it is published",
+)
+WHAT_IF_SETTINGS = Param({}, type="object", description='Of the try, such as {"training.epochs": 4}')
 LANDING = {"accept_gap": "{{ params.accept_gap }}", "refresh": "{{ params.refresh_landing }}"}
 
 for pipeline in steps.load_valid_pipelines():
@@ -41,6 +48,8 @@ for pipeline in steps.load_valid_pipelines():
             "refresh_production": REFRESH,
             "accept_gap": ACCEPT_GAP,
             "refresh_landing": REFRESH_LANDING,
+            "what_if": WHAT_IF,
+            "what_if_settings": WHAT_IF_SETTINGS,
         },
         tags=["retraining", *pipeline.tags],
         doc_md=steps.__doc__,

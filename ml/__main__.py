@@ -5,6 +5,7 @@
     python -m ml check --pipeline clicks
     python -m ml schema infer --pipeline clicks --day 2026-11-20
     python -m ml backfill plan --pipeline clicks --from 2026-11-01 --to 2026-11-20
+    python -m ml backfill run --pipeline clicks --from 2026-11-01 --to 2026-11-20 --what-if other-code
     python -m ml statistics diff --pipeline clicks --from 2026-11-13 --to 2026-11-20
     python -m ml metrics --listen 127.0.0.1:9108
 
@@ -18,6 +19,7 @@ import logging
 import sys
 from collections.abc import Callable
 
+from ml import steps
 from ml.commands import backfill, metrics, nights, schema, statistics
 from ml.errors import RetrainingError, Withheld
 
@@ -37,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     command: Callable[[argparse.Namespace], str] = chosen.command
     try:
-        print(command(chosen))
+        with steps.trying(chosen.what_if, dict(chosen.settings)):
+            print(command(chosen))
     except Withheld as withheld:
         print(f"not published: {withheld}", file=sys.stderr)
         return WITHHELD
@@ -52,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m ml", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.set_defaults(what_if="", settings=[])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for group in GROUPS:
         group.add_to(commands)

@@ -45,6 +45,11 @@ class Walk:
         """The arguments that say which night it is."""
         return {"pipeline": self.pipeline, **self.window.as_json()}
 
+    @property
+    def run_key(self) -> str:
+        """Names the night's MLflow run for ever."""
+        return f"cli/{self.pipeline}/{steps.load_pipeline(self.pipeline).name_of(self.window)}"
+
     @cached_property
     def resolve_production(self) -> Artifact:
         """The version that the night is judged against."""
@@ -100,8 +105,7 @@ class Walk:
     @cached_property
     def log_to_mlflow(self) -> dict[str, Any]:
         """The night's MLflow run."""
-        day = steps.load_pipeline(self.pipeline).name_of(self.window)
-        run = {"key": f"cli/{self.pipeline}/{day}", "url": ""}
+        run = {"key": self.run_key, "url": ""}
         artifacts: dict[str, Artifact | None] = {**self.made, "blessing": self.decide_blessing}
         return steps.log_to_mlflow(**self.night, run=run, artifacts=artifacts, mlflow=self._mlflow)
 

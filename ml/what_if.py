@@ -72,8 +72,8 @@ def current_what_if() -> WhatIf | None:
         return WhatIf(name, _read_settings(settings))
     if settings:
         raise Misconfigured(
-            f"{SETTINGS_VARIABLE} is set and {VARIABLE} is not; expected settings for a try to come with a "
-            "name for it. Name the what-if, or remove its settings."
+            f"there are settings for a what-if, {settings}, and no name for it; expected both. Name it "
+            f"(--what-if NAME, the parameter what_if in Airflow, or {VARIABLE}), or leave the settings out."
         )
     return None
 

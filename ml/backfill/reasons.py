@@ -19,6 +19,8 @@ def explain_new(wanted: Identity, last: Identity | None) -> str:
         wanted: the identity that a step would use today.
         last: the newest one of the same kind and day in the store; None if there is none.
     """
+    if wanted.variant:
+        return f"the what-if {wanted.variant['name']} makes its own"
     if last is None:
         return NEVER_MADE
     return "; ".join(_differences(wanted, last))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 from datetime import date
+from typing import Any
+
+import yaml
 
 from ml import steps
 from ml.artifact import Window
@@ -31,10 +34,30 @@ def add_day(parser: argparse.ArgumentParser, option: str = "--day") -> argparse.
 
 
 def add_night(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Which night, and the reasons that a person may have to do it otherwise."""
-    add_day(add_pipeline(parser))
+    """Which night, what is tried, and the reasons that a person may have to do it otherwise."""
+    add_what_if(add_day(add_pipeline(parser)))
     for option, meaning in REASONS.items():
         parser.add_argument(option, default="", metavar="REASON", help=meaning)
+    return parser
+
+
+def add_what_if(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """What is tried, if the command is to change nothing that is in operation."""
+    parser.add_argument(
+        "--what-if",
+        default="",
+        metavar="NAME",
+        help="try this code, or the settings of --set, beside the normal nights; nothing is published",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_setting,
+        dest="settings",
+        metavar="PATH=VALUE",
+        help="with --what-if: another setting, such as training.epochs=4; may be repeated",
+    )
     return parser
 
 
@@ -48,6 +71,16 @@ def walk_of(chosen: argparse.Namespace) -> Walk:
         accept_gap=chosen.accept_gap,
         refresh_landing=chosen.refresh,
     )
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    path, equals, value = text.partition("=")
+    if not path or not equals:
+        raise argparse.ArgumentTypeError(f"expected PATH=VALUE, such as training.epochs=4, got {text!r}")
+    try:
+        return path, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise argparse.ArgumentTypeError(f"{value!r} could not be read as YAML: {error}") from error
 
 
 REASONS = {

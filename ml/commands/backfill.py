@@ -1,13 +1,16 @@
-"""``python -m ml backfill``: several days, planned before they are run."""
+"""``python -m ml backfill``: several days, planned, run without Airflow, and reported."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from datetime import datetime, timezone
 from typing import Any
 
 from ml import steps
-from ml.commands.arguments import add_pipeline
+from ml.artifact import Window, digest_of
+from ml.code_version import code_digest
+from ml.commands.arguments import add_pipeline, add_what_if
 from ml.connections import (
     KAFKA_VARIABLE,
     MLFLOW_VARIABLE,
@@ -16,17 +19,26 @@ from ml.connections import (
     MlflowConnection,
     ServingConnection,
 )
+from ml.errors import Interrupted
+from ml.replay import replay_nights
+
+KEY_LENGTH = 8
 
 
 def add_to(commands: Any) -> None:
     """Add the commands."""
-    parser = commands.add_parser("backfill", help="Say what running some days again would do.")
-    group = parser.add_subparsers(required=True, metavar="plan")
-    plan = add_pipeline(group.add_parser("plan", help="print it day by day; nothing is run or moved"))
-    plan.add_argument("--from", required=True, dest="first", metavar="DAY", help="the first day, YYYY-MM-DD")
-    plan.add_argument("--to", required=True, dest="last", metavar="DAY", help="the last day, included")
+    parser = commands.add_parser("backfill", help="Run some days again: plan it, run it, report it.")
+    group = parser.add_subparsers(required=True, metavar="plan|run|report")
+    plan = group.add_parser("plan", help="print it day by day; nothing is run or moved")
+    _add_days(add_pipeline(plan)).set_defaults(command=plan_backfill)
     plan.add_argument("--json", action="store_true", help="for machines")
-    plan.set_defaults(command=plan_backfill)
+    run = group.add_parser("run", help="walk the nights one after the other, and report them to MLflow")
+    add_what_if(_add_days(add_pipeline(run))).set_defaults(command=run_backfill)
+    run.add_argument("--order", choices=("forward", "backward"), default="forward", help="of the days")
+    run.add_argument("--key", help="names the backfill in MLflow; by default days, settings and code do")
+    report = add_pipeline(group.add_parser("report", help="report a backfill to MLflow again"))
+    report.add_argument("--key", required=True, help="as the backfill's run in MLflow says: airflow/3")
+    report.set_defaults(command=report_backfill)
 
 
 def plan_backfill(chosen: argparse.Namespace) -> str:
@@ -40,3 +52,57 @@ def plan_backfill(chosen: argparse.Namespace) -> str:
         mlflow=MlflowConnection.from_variable(MLFLOW_VARIABLE),
     )
     return json.dumps(plan, indent=2) if chosen.json else steps.render_plan(plan)
+
+
+def run_backfill(chosen: argparse.Namespace) -> str:
+    """Walk some nights and report them.
+
+    Raises:
+        Interrupted: after the report, if some nights did not come to be logged.
+    """
+    backfill = {
+        "key": chosen.key or _key(chosen),
+        "what_if": chosen.what_if,
+        "started_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    replay = replay_nights(chosen.pipeline, _windows(chosen))
+    reported = _report(chosen.pipeline, {**backfill, "nights": replay.nights, "failed": replay.failed})
+    if replay.failed:
+        reasons = "\n".join(f"  {key}: {reason}" for key, reason in replay.failed.items())
+        raise Interrupted(
+            f"{len(replay.failed)} of {len(replay.nights)} nights did not come to be logged:\n{reasons}\n"
+            f"The others are at {reported['url']}. Give the same command again: it goes on where it was."
+        )
+    return json.dumps({"key": backfill["key"], **reported}, indent=2)
+
+
+def report_backfill(chosen: argparse.Namespace) -> str:
+    """Report a backfill again, with what its nights have come to since."""
+    mlflow = MlflowConnection.from_variable(MLFLOW_VARIABLE)
+    known = steps.read_backfill(chosen.pipeline, chosen.key, mlflow=mlflow)
+    return json.dumps(_report(chosen.pipeline, known), indent=2)
+
+
+def _add_days(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument(
+        "--from", required=True, dest="first", metavar="DAY", help="the first day, YYYY-MM-DD"
+    )
+    parser.add_argument("--to", required=True, dest="last", metavar="DAY", help="the last day, included")
+    return parser
+
+
+def _report(pipeline: str, backfill: dict[str, Any]) -> dict[str, str]:
+    return steps.report_backfill(pipeline, backfill, mlflow=MlflowConnection.from_variable(MLFLOW_VARIABLE))
+
+
+def _windows(chosen: argparse.Namespace) -> list[Window]:
+    zone = steps.load_pipeline(chosen.pipeline).landing.time_zone
+    windows = steps.backfill_windows(chosen.first, chosen.last, zone)
+    return windows[::-1] if chosen.order == "backward" else windows
+
+
+def _key(chosen: argparse.Namespace) -> str:
+    """The same for the same command with the same settings and code, so that it can be given again."""
+    settings = steps.load_pipeline(chosen.pipeline).model_dump(mode="json")
+    tried = digest_of({"what_if": chosen.what_if, "settings": settings, "code": code_digest()})[:KEY_LENGTH]
+    return f"cli/{chosen.first}_{chosen.last}/{tried}"

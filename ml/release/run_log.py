@@ -127,6 +127,10 @@ class RunLog:
         """Whether content of this name and digest is still to be uploaded."""
         return self._run.data.tags.get(f"{UPLOADED}{name}") != digest
 
+    def lacks_all(self, name: str) -> bool:
+        """Whether no content of this name was ever uploaded."""
+        return f"{UPLOADED}{name}" not in self._run.data.tags
+
     def upload(self, name: str, digest: str, files: Sequence[tuple[Path, str]]) -> None:
         """Upload files and directories, each below its place, and note them once all are there."""
         for path, place in files:

@@ -5,7 +5,7 @@ step that needs it: landing and the gate wait for no TensorFlow.
 """
 
 from ml.pipelines import load_pipeline, load_valid_pipelines, pipeline_names
-from ml.steps.backfill import plan_backfill, read_backfill, render_plan, report_backfill
+from ml.steps.backfill import backfill_windows, plan_backfill, read_backfill, render_plan, report_backfill
 from ml.steps.data import (
     check_pipeline,
     compute_statistics,
@@ -20,8 +20,10 @@ from ml.steps.metrics import serve_metrics
 from ml.steps.model import evaluate_candidate, stop_training, train_candidate
 from ml.steps.snapshots import compare_schema, diff_statistics, restore_schema
 from ml.steps.verdict import decide_blessing, log_to_mlflow, push_model, resolve_production
+from ml.what_if import trying
 
 __all__ = [
+    "backfill_windows",
     "check_pipeline",
     "compare_schema",
     "compute_statistics",
@@ -47,5 +49,6 @@ __all__ = [
     "serve_metrics",
     "stop_training",
     "train_candidate",
+    "trying",
     "validate_examples",
 ]

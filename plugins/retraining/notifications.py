@@ -17,12 +17,16 @@ log = logging.getLogger(__name__)
 def notify(context: Any) -> None:
     """Tell what happened to a night, unless it belongs to a backfill, which is told of as a whole.
 
+    A what-if is never told of: it stops nothing and whoever tries something looks for what comes of it.
+
     Used as ``on_failure_callback`` of every task and ``on_skipped_callback`` of the push, so that a
     night speaks up once: what depends on a failed task does not fail by itself.
     """
     message = describe(context)
     if context["dag_run"].run_type == BACKFILL:
         log.warning("%s (not sent: it belongs to a backfill, which reports once when it is over)", message)
+    elif (context.get("params") or {}).get("what_if"):
+        log.warning("%s (not sent: it was a what-if)", message)
     else:
         tell(message)
 

@@ -53,7 +53,8 @@ class StepOperator(BaseOperator):
 
         connections = {purpose: read_connection(purpose, id_) for purpose, id_ in self.connections.items()}
         try:
-            return getattr(steps, self.step)(**self.arguments, **connections)
+            with steps.trying(*read_what_if(context)):
+                return getattr(steps, self.step)(**self.arguments, **connections)
         except Withheld as withheld:
             context["withheld"] = withheld  # type: ignore[typeddict-unknown-key]
             raise AirflowSkipException(str(withheld)) from withheld
@@ -129,6 +130,12 @@ def run_step(
         doc_md=cleandoc(step.__doc__ or ""),
     )
     return task.output
+
+
+def read_what_if(context: Context) -> tuple[str, dict[str, Any]]:
+    """Name and settings of what the DAG run tries; empty in a normal night."""
+    params = context.get("params") or {}
+    return params.get("what_if") or "", params.get("what_if_settings") or {}
 
 
 def pin_code_version(context: Context) -> None:

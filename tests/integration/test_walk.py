@@ -215,3 +215,30 @@ def test_the_command_line_stops_with_a_reason(
     assert (stopped.returncode, stopped.stdout) == (code, "")
     assert words in stopped.stderr
     assert "Traceback" not in stopped.stderr
+
+
+def in_operation(state: dict[str, Any]) -> dict[str, Any]:
+    """The part of a world's state that a what-if must leave as it is."""
+    store = {path: digest for path, digest in state["store"].items() if "/what_if/" not in path}
+    nights = [run for run in state["runs"] if run["tags"]["retraining.kind"] == "night"]
+    return {**state, "store": store, "runs": nights}
+
+
+def test_a_backfill_of_what_if_touches_nothing_that_is_in_operation(world: World, first: Night) -> None:
+    before = world.state()
+
+    tried = ("--what-if", "one-epoch", "--set", "training.epochs=1")
+    done = command_line("backfill", "run", "--pipeline", "clicks", "--from", FIRST, "--to", FIRST, *tried)
+
+    assert done.returncode == 0, done.stderr
+    after = world.state()
+    assert in_operation(after) == before
+    runs = {run["tags"]["retraining.kind"]: run for run in after["runs"]}
+    assert runs["what-if"]["params"]["training.epochs"] == "1"
+    assert runs["what-if"]["tags"]["digest.examples"] == first.walk.land_examples["digest"]
+    assert runs["what-if"]["tags"]["digest.production"] == first.walk.resolve_production["digest"]
+    assert runs["what-if"]["tags"]["mlflow.parentRunId"] == runs["backfill"]["id"]
+    assert json.loads(done.stdout)["summary"].startswith("1 night: 1 changed; auc of the candidates")
+    assert {path.split("/")[3] for path in after["store"].keys() - before["store"].keys()} == {
+        *("statistics", "anomalies", "drift_report", "training_window", "model", "evaluation", "blessing")
+    }

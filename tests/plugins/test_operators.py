@@ -92,6 +92,24 @@ def test_the_commit_of_a_git_bundle_reaches_the_steps(monkeypatch: pytest.Monkey
     assert os.environ["RETRAIN_COMMIT"] == "c0ffee"
 
 
+def test_a_what_if_of_the_dag_run_reaches_the_step_and_ends_with_it(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {}
+    monkeypatch.setattr(steps, "check_pipeline", lambda: seen.update(os.environ))
+    params = {"what_if": "more-epochs", "what_if_settings": {"training.epochs": 4}}
+
+    operator("check_pipeline").execute({"ti": task, "params": params})
+    assert seen["RETRAIN_WHAT_IF"] == "more-epochs"
+    assert json.loads(seen["RETRAIN_WHAT_IF_SETTINGS"]) == {"training.epochs": 4}
+    assert "RETRAIN_WHAT_IF" not in os.environ
+
+
+def test_a_what_if_with_a_wrong_name_stops_with_a_reason(task: Task) -> None:
+    with pytest.raises(errors.Misconfigured, match="cannot be named 'Ä'"):
+        operator("check_pipeline").execute({"ti": task, "params": {"what_if": "Ä"}})
+
+
 def test_a_killed_training_ends_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped: list[bool] = []
     monkeypatch.setattr(steps, "stop_training", lambda: stopped.append(True))
@@ -226,6 +244,12 @@ def test_a_night_of_a_backfill_never_pages(
     notifications.notify(context)
     assert sent == []
     assert "it belongs to a backfill" in caplog.text
+
+
+def test_a_what_if_never_pages(context: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    notifications.notify(context | {"params": {"what_if": "more-epochs"}})
+
+    assert "it was a what-if" in caplog.text
 
 
 def test_a_report_is_told_with_its_address(sent: list[str]) -> None:

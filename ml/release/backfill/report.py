@@ -6,7 +6,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +61,7 @@ def report_backfill(
 
     with store.lock(f"{pipeline.name}/release/mlflow"), open_mlflow(mlflow) as client:
         run = RunLog(client, pipeline.name, _run_key(backfill.key), f"backfill {backfill.key}")
+        backfill = _as_begun(backfill, run)
         nights = Nights(client, run.experiment_id, pipeline.landing.time_zone).read(backfill)
         summary = summary_of(nights, pipeline.gate.metric)
         _write(pipeline, backfill, nights, run)
@@ -98,6 +99,12 @@ def _run_key(key: str) -> str:
             f"a backfill's key was expected to have no apostrophe, got {key}. Choose another."
         )
     return f"{BACKFILL}/{key}"
+
+
+def _as_begun(backfill: Backfill, run: RunLog) -> Backfill:
+    """A backfill that was interrupted and goes on began when it was first reported to have begun."""
+    known = "" if run.lacks_all(BACKFILL) else run.read_json(REQUEST)["started_at"]
+    return replace(backfill, started_at=known or backfill.started_at)
 
 
 def _write(pipeline: Pipeline, backfill: Backfill, nights: Sequence[ReplayedNight], run: RunLog) -> None:

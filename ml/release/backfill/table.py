@@ -46,7 +46,8 @@ def summary_of(nights: Sequence[ReplayedNight], metric: str) -> str:
     outcomes = [night.outcome for night in nights]
     counts = [f"{outcomes.count(name)} {name}" for name in ("changed", "same", "new", "missing")]
     shown = [part for part in counts if not part.startswith("0 ")]
-    return f"{len(nights)} nights: {', '.join(shown) or 'none'}; {_compared(nights, metric)}"
+    number = "1 night" if len(nights) == 1 else f"{len(nights)} nights"
+    return f"{number}: {', '.join(shown) or 'none'}; {_compared(nights, metric)}"
 
 
 def note_of(backfill: Backfill, nights: Sequence[ReplayedNight], metric: str) -> str:
