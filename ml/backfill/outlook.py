@@ -28,6 +28,8 @@ def foresee(chain: Chain, served: Served | None) -> Outlook:
         chain: the traced night.
         served: what serves; None if that could not be found out.
     """
+    if chain.day.variant:
+        return Outlook(False, "nothing: a what-if is never published")
     if (pushed := chain.links.get("pushed_model")) and pushed.outcome == KEPT:
         return Outlook(False, f"nothing: published before as {chain.known('pushed_model')['version']}")
     if chain.rejected:

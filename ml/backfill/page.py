@@ -12,7 +12,7 @@ from ml.backfill.day_plan import DayPlan
 from ml.backfill.findings import PRODUCTION, causes
 from ml.backfill.plan import Plan
 
-WIDTH = 150
+WIDTH = 180
 COLUMNS = ("day", "landed", "topic", "would be made", "why", "time", "published")
 
 
@@ -21,7 +21,7 @@ def render_plan(plan: Plan, width: int | None = None) -> str:
 
     Args:
         plan: as `ml.backfill.plan_backfill` returns it.
-        width: in characters; by default that of the terminal, or 150 where there is none.
+        width: in characters; by default that of the terminal, or 180 where there is none.
     """
     console = Console(width=width or (None if sys.stdout.isatty() else WIDTH))
     table = Table(*COLUMNS, title=f"Backfill of {plan['pipeline']}", title_justify="left", show_lines=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypedDict, TypeVar
 
 from ml import landing, release
@@ -12,11 +13,9 @@ from ml.backfill.chain import Chain
 from ml.backfill.day_plan import DayPlan, plan_day
 from ml.backfill.findings import count_days, find_concerns, summarise
 from ml.backfill.trace import trace_data, trace_night
-from ml.config import Pipeline
 from ml.connections import KafkaConnection, MlflowConnection, ServingConnection
 from ml.day import Day
 from ml.errors import Misconfigured, Unavailable
-from ml.store import Store
 from ml.training_window import earlier_days
 
 Answer = TypeVar("Answer")
@@ -43,19 +42,12 @@ class Plan(TypedDict):
 
 
 def plan_backfill(
-    pipeline: Pipeline,
-    store: Store,
-    windows: Sequence[Window],
-    kafka: KafkaConnection,
-    serving: ServingConnection,
-    mlflow: MlflowConnection,
+    days: Sequence[Day], kafka: KafkaConnection, serving: ServingConnection, mlflow: MlflowConnection
 ) -> Plan:
     """Say what running these days again would do. Reads only: nothing is landed, made, locked or moved.
 
     Args:
-        pipeline: the settings of today.
-        store: what is there.
-        windows: the days, oldest first.
+        days: of one pipeline and store, at least one, oldest first.
         kafka: asked what the topic still holds.
         serving: asked what serves.
         mlflow: asked whether its alias agrees.
@@ -63,14 +55,12 @@ def plan_backfill(
     Raises:
         StoreCorrupted: if a manifest cannot be read.
     """
+    pipeline, store = days[0].pipeline, days[0].store
     silent: list[str] = []
-    days = {window: Day(pipeline, window, store) for window in windows}
-    earlier = {window: earlier_days(day) for window, day in days.items()}
-    needed = sorted({*windows, *(one for some in earlier.values() for one in some)}, key=_start)
-    remains = _ask(lambda: landing.survey_topic(pipeline, needed, kafka), silent) or []
+    touched = touched_windows(days)
+    remains = _ask(lambda: landing.survey_topic(pipeline, touched, kafka), silent) or []
     served = _ask(lambda: release.survey_production(pipeline, serving, mlflow, store), silent)
-    tracing = Tracing(pipeline, store, dict(zip(needed, remains, strict=False)))
-    plans = list(tracing.plan(earlier, served))
+    plans = list(Tracing(days, dict(zip(touched, remains, strict=False))).plan(served))
     totals = count_days(plans)
     return Plan(
         pipeline=pipeline.name,
@@ -82,37 +72,39 @@ def plan_backfill(
     )
 
 
+def touched_windows(days: Sequence[Day]) -> list[Window]:
+    """The windows of the days and of all days that they learn from, oldest first."""
+    windows = {day.window for day in days} | {window for day in days for window in earlier_days(day)}
+    return sorted(windows, key=lambda window: window.start)
+
+
 class Tracing:
-    """The chains of all days that a backfill touches; a day's own and those of its training window.
+    """The chains of all days that a backfill touches: its own, and those that they learn from.
 
     Args:
-        pipeline: the settings of today.
-        store: what is there.
-        remains: what the topic still holds of each day; empty if it did not say.
+        days: of one pipeline and store, at least one, oldest first.
+        remains: what the topic still holds of each window; empty if it did not say.
     """
 
-    def __init__(self, pipeline: Pipeline, store: Store, remains: Mapping[Window, landing.Remains]) -> None:
-        self._pipeline, self._store, self._remains = pipeline, store, remains
-        self._archive = Archive(pipeline, store)
+    def __init__(self, days: Sequence[Day], remains: Mapping[Window, landing.Remains]) -> None:
+        self._days, self._remains = days, remains
+        self._archive = Archive(days[0].pipeline, days[0].store)
         self._chains: dict[Window, Chain] = {}
 
-    def plan(
-        self, earlier: Mapping[Window, Sequence[Window]], served: release.Served | None
-    ) -> Iterator[DayPlan]:
-        """Plan each day, given with the earlier days of its training window, oldest first."""
-        landed_by_then = set(earlier)
-        for window, others in earlier.items():
-            chain = self._data(window)
-            trace_night(chain, [self._data(one) for one in others])
-            also = [] if chain.rejected else [one for one in others if self._data(one).data_is_new]
-            also = [one for one in also if one not in landed_by_then]
-            landed_by_then.update(also)
-            remains = self._remains.get(window)
-            yield plan_day(chain, [self._data(one) for one in also], self._archive, remains, served)
+    def plan(self, served: release.Served | None) -> Iterator[DayPlan]:
+        """Plan each day; an earlier day that would be landed besides is named by the first that needs it."""
+        named = {day.window for day in self._days}
+        for day in self._days:
+            chain, earlier = self._data(day.window), [self._data(window) for window in earlier_days(day)]
+            trace_night(chain, earlier)
+            also = [one for one in earlier if one.data_is_new and one.day.window not in named]
+            also = [] if chain.rejected else also
+            named.update(one.day.window for one in also)
+            yield plan_day(chain, also, self._archive, self._remains.get(day.window), served)
 
     def _data(self, window: Window) -> Chain:
         if window not in self._chains:
-            day = Day(self._pipeline, window, self._store)
+            day = replace(self._days[0], window=window)
             self._chains[window] = trace_data(day, self._archive, self._remains.get(window))
         return self._chains[window]
 
@@ -124,10 +116,6 @@ def _ask(question: Callable[[], Answer], silent: list[str]) -> Answer | None:
     except (Unavailable, Misconfigured) as error:
         silent.append(str(error))
         return None
-
-
-def _start(window: Window) -> Any:
-    return window.start
 
 
 def _moment(served: release.Served) -> str | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from ml.artifact import Window
 from ml.connections import KafkaConnection, MlflowConnection, ServingConnection
+from ml.day import Day
 from ml.errors import Misconfigured
 from ml.pipelines import load_pipeline
 from ml.store import Store
@@ -39,9 +41,10 @@ def plan_backfill(
     """
     from ml import backfill
 
-    settings = load_pipeline(pipeline)
-    windows = backfill_windows(first, last, settings.landing.time_zone)
-    return dict(backfill.plan_backfill(settings, Store.from_environment(), windows, kafka, serving, mlflow))
+    windows = backfill_windows(first, last, load_pipeline(pipeline).landing.time_zone)
+    some_day = Day.of(pipeline, **windows[0].as_json())
+    days = [replace(some_day, window=window) for window in windows]
+    return dict(backfill.plan_backfill(days, kafka, serving, mlflow))
 
 
 def render_plan(plan: dict[str, Any]) -> str:

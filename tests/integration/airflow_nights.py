@@ -75,6 +75,13 @@ class World:
         self.airflow.wait_for_dag(dag_id)
         self.api.patch(f"/dags/{dag_id}", json={"is_paused": False}).raise_for_status()
 
+    def trigger(self, dag_id: str, **params: Any) -> Run:
+        """Start a DAG by hand."""
+        self.unpause(dag_id)
+        asked = {"logical_date": None, "conf": params}
+        answer = self.api.post(f"/dags/{dag_id}/dagRuns", json=asked).raise_for_status()
+        return Run(self, dag_id, answer.json()["dag_run_id"])
+
     def wait_until(self, ready: Any, goal: str) -> None:
         """Wait for what Airflow brings about."""
         self.airflow.server.wait_until(ready, NIGHT_SECONDS, goal, PAUSE_SECONDS)

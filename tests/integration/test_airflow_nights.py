@@ -142,6 +142,17 @@ def test_a_drifted_night_is_judged_and_not_published(unusual: Run) -> None:
     assert "not published, PAUSED" in unusual.log_text("push_model")
 
 
+def test_a_backfill_is_planned_by_hand_and_the_plan_is_the_runs_note(world: World, nights: list[Run]) -> None:
+    run = world.trigger("backfill_clicks", first=FIRST.isoformat(), last=LAST.isoformat()).wait()
+
+    assert run.states == {"plan_backfill": "success"}
+    plan = run.output("plan_backfill")
+    assert [step for day in plan["days"] for step in day["steps"] if step["outcome"] == "new"] == []
+    assert (plan["totals"]["kept"], plan["totals"]["rejected"]) == (2, 1)
+    assert run.get()["note"] == f"Plan: {plan['summary']}"
+    assert plan["command"] in run.log_text("plan_backfill")
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_tasks_log_holds_nothing_but_what_concerns_the_night(nights: list[Run], step: str) -> None:
     ran = [run for run in nights if run.tasks[step]["try_number"]]

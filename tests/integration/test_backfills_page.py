@@ -57,9 +57,8 @@ class Desk:
     def follow(self, command: str) -> Done:
         """Run a command of the page once; a backfill is rehearsed only."""
         if command not in self.done:
-            self.done[command] = self.run(
-                f"{command} --dry-run" if command.startswith(REHEARSED) else command
-            )
+            rehearsal = " --dry-run" if command.startswith(REHEARSED) else ""
+            self.done[command] = self.run(command + rehearsal)
         return self.done[command]
 
     def run(self, command: str) -> Done:

@@ -160,6 +160,40 @@ def test_walking_again_changes_nothing(world: World, nights: dict[date, Night]) 
     assert world.state() == before
 
 
+def test_a_plan_finds_all_that_was_walked_and_knows_what_would_not_be_published(
+    world: World, nights: dict[date, Night]
+) -> None:
+    before = world.state()
+
+    done = command_line("backfill", "plan", "--pipeline", "clicks", "--from", FIRST, "--to", SECOND, "--json")
+
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    made = [step for day in plan["days"] for step in day["steps"] if step["outcome"] == "new"]
+    assert (made, plan["findings"]) == ([], [])
+    assert {day["day"]: day["rejected"] for day in plan["days"] if day["rejected"]} == {
+        DAMAGED.isoformat(): "AnomaliesFound"
+    }
+    assert plan["served"]["version"] == SECOND_VERSION
+    assert plan["totals"]["may_publish"] == 0
+    assert world.state() == before
+
+
+def test_a_plan_names_the_setting_that_would_train_again(
+    nights: dict[date, Night], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETRAIN_TRAINING__DROPOUT", "0.3")
+
+    days = ("--from", SECOND, "--to", SECOND)
+    shown = command_line("backfill", "plan", "--pipeline", "clicks", *days, "--json")
+
+    [day] = json.loads(shown.stdout)["days"]
+    assert {step["kind"]: step["why"] for step in day["steps"] if step["cause"]} == {
+        "model": "training.dropout 0.1 → 0.3"
+    }
+    assert day["publication"] == f"nothing: STALE, {SECOND_VERSION} has seen newer data"
+
+
 def test_every_night_is_one_run_and_every_candidate_one_version(
     world: World, nights: dict[date, Night]
 ) -> None:

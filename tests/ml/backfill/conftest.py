@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Nights:
     pipeline: Pipeline
     store: Store
     seconds: float = 2.0
+    variant: Mapping[str, str] = field(default_factory=dict)
 
     def window(self, day: int) -> Window:
         """The n-th day, from 0 on."""
@@ -87,11 +88,13 @@ class Nights:
         served: Served | None = NOTHING_SERVED,
     ) -> list[DayPlan]:
         """Plan from the first to the last day with the settings of now."""
-        windows = [self.window(day) for day in range(first, last + 1)]
+        days = [self._day(day) for day in range(first, last + 1)]
         left = {self.window(day): what for day, what in (remains or {}).items()}
-        tracing = Tracing(self.pipeline, self.store, left)
-        earlier = {window: earlier_days(Day(self.pipeline, window, self.store)) for window in windows}
-        return list(tracing.plan(earlier, served))
+        return list(Tracing(days, left).plan(served))
+
+    def try_out(self, name: str) -> None:
+        """Go on as the what-if of this name."""
+        self.variant = {"name": name, "code": "c0de"}
 
     def configure(self, section: str, **values: Any) -> None:
         """Change settings as an edit of pipeline.yaml would."""
@@ -99,7 +102,7 @@ class Nights:
         self.pipeline = self.pipeline.model_copy(update={section: changed})
 
     def _day(self, day: int) -> Day:
-        return Day(self.pipeline, self.window(day), self.store)
+        return Day(self.pipeline, self.window(day), self.store, self.variant)
 
     def _write(
         self,

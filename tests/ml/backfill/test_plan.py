@@ -236,6 +236,17 @@ def test_a_verdict_against_another_version_is_refused_by_the_fence(nights: Night
     assert plan["publication"] == "nothing: judged against 20260309001, 20260310001 serves now"
 
 
+def test_a_what_if_takes_the_days_data_and_publishes_nothing(nights: Nights) -> None:
+    nights.run(1)
+    nights.try_out("more-epochs")
+
+    [plan] = nights.plan(1, 1)
+
+    assert causes(plan)["statistics"] == "not made yet by the what-if more-epochs"
+    assert {"offsets", "examples"}.isdisjoint(made(plan))
+    assert plan["publication"] == "nothing: a what-if is never published"
+
+
 def test_nothing_is_promised_if_the_model_server_is_silent(nights: Nights) -> None:
     [plan] = nights.plan(1, 1, served=None)
 
