@@ -14,10 +14,11 @@ from ml import steps
 from ml.artifact import Artifact, Window
 from ml.connections import KafkaConnection
 from ml.errors import NoRecords, WindowExpired
-from ml.landing import examples
+from ml.landing import Remains, examples, survey_topic
 from ml.landing import topic as topic_module
 from ml.landing.expiry import read_ranges
 from ml.landing.topic import Topic
+from ml.pipelines import load_pipeline
 from ml.store import Store
 from tests.demo.kafka import Kafka, running_kafka
 
@@ -194,6 +195,25 @@ def test_a_compacted_topic_cannot_show_that_a_window_is_whole(
 
     with pytest.raises(WindowExpired, match="is compacted"):
         land(window, kafka)
+
+
+def test_a_survey_says_of_every_day_what_its_landing_would_meet(
+    window: Window, cluster: Kafka, kafka: KafkaConnection, day: str
+) -> None:
+    pipeline, length = load_pipeline("clicks"), window.end - window.start
+    before, after = (Window(window.start + move, window.end + move) for move in (-length, length))
+
+    whole = survey_topic(pipeline, [window, after], kafka)
+    cluster.topics.delete_records(day, 0, before=100)
+    partly, earlier = survey_topic(pipeline, [window, before], kafka)
+    cluster.topics.configure(day, {"cleanup.policy": "delete,compact"})
+    [compacted] = survey_topic(pipeline, [after], kafka)
+
+    assert whole == [Remains("complete", 0.0, RECORDS), Remains("complete", 0.0, 0)]
+    assert (partly.retention, partly.records) == ("partly expired", RECORDS - 100)
+    assert partly.lost == pytest.approx(0.25, abs=0.01)
+    assert (earlier.retention, earlier.records) == ("partly expired", 0)
+    assert compacted.retention == "compacted"
 
 
 def test_late_events_are_counted_where_the_offsets_are_found_by_time(
