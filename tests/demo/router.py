@@ -23,9 +23,21 @@ upstream stable_rest {{ server {stable_rest}; keepalive 32; }}
 upstream stable_grpc {{ server {stable_grpc}; keepalive 32; }}
 upstream canary_rest {{ server {canary_rest}; keepalive 32; }}
 upstream canary_grpc {{ server {canary_grpc}; keepalive 32; }}
-server {{ listen {host}:{rest_port}; set $routes {routes}; include rest.conf; }}
-server {{ listen {host}:{grpc_port} http2; set $routes {routes}; include grpc.conf; }}
+server {{
+    listen {host}:{rest_port};
+    set $routes {routes};
+    proxy_read_timeout {patience_ms}ms;
+    include rest.conf;
+}}
+server {{
+    listen {host}:{grpc_port} http2;
+    set $routes {routes};
+    grpc_read_timeout {patience_ms}ms;
+    include grpc.conf;
+}}
 """
+# A busy machine's canary may take its time; the product waits for it for a second.
+PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,11 @@ def is_router_installed() -> bool:
 
 @contextmanager
 def running_router(
-    home: Path, models: Path, stable: ModelServerProcess, canary: ModelServerProcess | None = None
+    home: Path,
+    models: Path,
+    stable: ModelServerProcess,
+    canary: ModelServerProcess | None = None,
+    patience: float = PATIENCE_SECONDS,
 ) -> Iterator[Router]:
     """Run nginx with the product's configuration on free ports of 127.0.0.1.
 
@@ -63,13 +79,13 @@ def running_router(
         models: the directory that the model servers share with us; routes are read below it.
         stable: the model server of the stable track.
         canary: a second model server; by default ``stable`` has both tracks.
+        patience: seconds that the canary is waited for before stable is asked.
     """
     shutil.copytree(CONFIGURATION, home, dirs_exist_ok=True)
     (home / "temp").mkdir(exist_ok=True)
     ports = {"rest_port": free_port(), "grpc_port": free_port()}
-    (home / "site.conf").write_text(
-        SITE.format(**_addresses(stable, canary), **ports, host=HOST, routes=models / ROUTES)
-    )
+    settings = {"host": HOST, "routes": models / ROUTES, "patience_ms": int(patience * 1000)}
+    (home / "site.conf").write_text(SITE.format(**_addresses(stable, canary), **ports, **settings))
     argv = ["nginx", "-p", home, "-c", home / "nginx.conf", "-e", "stderr", "-g", _directives()]
     with ManagedProcess("router", argv, home / "nginx.log") as process:
         process.wait_until(lambda: all(map(listens, ports.values())), START_SECONDS)

@@ -82,7 +82,7 @@ def test_a_large_access_log_is_put_aside_and_another_is_begun(tmp_path: Path) ->
     prefix.mkdir()
     nowhere = f"127.0.0.1:{free_port()}"
     addresses = {f"{track}_{face}": nowhere for track in ("stable", "canary") for face in ("rest", "grpc")}
-    ports = {"host": "127.0.0.1", "rest_port": port, "grpc_port": free_port()}
+    ports = {"host": "127.0.0.1", "rest_port": port, "grpc_port": free_port(), "patience_ms": 1000}
     (etc / "site.conf").write_text(SITE.format(**addresses, **ports, routes=tmp_path))
     log, aside = prefix / "access.log", prefix / "access.log.1"
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import grpc
 import httpx
 import pytest
+from tensorflow_serving.apis.model_pb2 import ModelSpec
+from tensorflow_serving.apis.predict_pb2 import PredictRequest
+from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from ml.config import Canary, Pipeline
 from ml.connections import ServingConnection
@@ -20,6 +25,7 @@ from tests.demo.process import free_port
 from tests.demo.prometheus import INSTALL as INSTALL_MONITORING
 from tests.demo.prometheus import is_monitoring_installed, running_mtail, running_prometheus
 from tests.demo.router import INSTALL, Router, is_router_installed, running_router
+from tests.integration.listening_server import Listening, running_listening_server
 from tests.integration.scoring_model import ROWS, copied_into_place, save_scoring_model, scores
 from tests.integration.serving_client import Client, ModelDirectory, eventually
 from tests.integration.traffic import GrpcUsers, Reply, RestUsers, asking
@@ -211,6 +217,17 @@ def test_a_server_that_is_down_from_the_start_is_no_reason_not_to_answer(tracks,
         assert {reply.score for reply in answers(router)} == {SCORE[STABLE]}
 
 
+def test_a_canary_that_says_nothing_is_not_waited_for(tracks, tmp_path):
+    tracks.share(1.0, servers="two")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        mute = replace(tracks.stable, grpc=f"127.0.0.1:{port}", rest=f"http://127.0.0.1:{port}")
+        with running_router(tmp_path, tracks.serving.models_dir, tracks.stable, mute, patience=0.2) as router:
+            for way in users(router):
+                assert way.ask("user").score == SCORE[STABLE]
+                way.close()
+
+
 def test_a_request_that_no_track_can_answer_is_the_users_own_fault(router, tracks):
     tracks.share(1.0)
 
@@ -280,6 +297,25 @@ def test_the_access_log_has_the_trace_the_track_the_version_and_a_score(router, 
     assert logged(router, made_up.headers["X-Request-Id"])["outcome"] == "ok"
 
 
+def test_the_trace_id_and_the_label_reach_the_model_server_over_both_faces(tracks, tmp_path):
+    with (
+        running_listening_server() as listening,
+        running_router(
+            tmp_path, tracks.serving.models_dir, replace(tracks.stable, **addresses(listening))
+        ) as router,
+    ):
+        httpx.post(f"{router.rest}{PATH}", json=body(), headers={"X-Request-Id": "over-rest"})
+        with grpc.insecure_channel(router.grpc) as channel:
+            request = PredictRequest(model_spec=ModelSpec(name=MODEL))
+            metadata = [("x-request-id", "over-grpc")]
+            answer = PredictionServiceStub(channel).Predict(request, timeout=60, metadata=metadata)
+
+        assert [heard["x-request-id"] for heard in listening.heard["rest"]] == ["over-rest"]
+        assert [heard["x-request-id"] for heard in listening.heard["grpc"]] == ["over-grpc"]
+        assert answer.model_spec.version_label == "stable"
+        assert logged(router, "over-rest")["score"] == logged(router, "over-grpc")["score"] == "0.5"
+
+
 def test_over_grpc_the_log_names_the_version_that_answered(router, tracks):
     tracks.share(1.0)
     lines_before = len(router.access_log.read_text().splitlines())
@@ -321,6 +357,10 @@ def test_what_each_track_answered_reaches_prometheus_and_agrees_with_what_users_
     good = {("stable",): expected["stable", "ok"], ("canary",): expected["canary", "ok"]}
     assert observed == scored == good
     assert all(lines == 0 for lines in unread.values())
+
+
+def addresses(listening: Listening) -> dict[str, str]:
+    return {"rest": listening.rest, "grpc": listening.grpc}
 
 
 def body() -> dict[str, Any]:
