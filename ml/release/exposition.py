@@ -55,6 +55,14 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Nights in a row, up to the last judged one, that the gate did not let through.",
         (),
     ),
+    "retraining_rehearsal_passed": (
+        "Whether the last rehearsal of the way back to the golden version worked: 1 or 0.",
+        (),
+    ),
+    "retraining_rehearsal_timestamp_seconds": (
+        "When the way back to the golden version was last rehearsed.",
+        (),
+    ),
     "retraining_verdict_info": (
         "Always 1, for each of the last nights and the gate's verdict on it.",
         ("day", "verdict"),

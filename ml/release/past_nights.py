@@ -1,7 +1,8 @@
-"""What the store tells of the last nights: verdicts, publications, drift. Nothing is asked of any server."""
+"""What the store tells of the last nights: verdicts, publications, drift, rehearsals. No server is asked."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -63,6 +64,12 @@ def last_drift(pipeline: Pipeline, store: Store) -> list[dict[str, Any]]:
         features: list[dict[str, Any]] = store.read_json(artifact)["features"]
         return features
     return []
+
+
+def last_rehearsal(pipeline: Pipeline, store: Store) -> dict[str, Any] | None:
+    """The record of the last rehearsal of the way back to golden: ``at``, ``passed``; None without any."""
+    path = store.root / pipeline.name / "release" / "rehearsal.json"
+    return json.loads(path.read_bytes()) if path.exists() else None
 
 
 def _made(pipeline: Pipeline, store: Store, kind: str) -> Iterator[tuple[Artifact, Manifest]]:

@@ -100,6 +100,10 @@ def _of_store(pipeline: Pipeline, store: Store, now: datetime) -> Iterator[Sampl
     yield Sample("retraining_due_watermark_timestamp_seconds", due.timestamp())
     if moment := past_nights.last_publication(pipeline, store):
         yield Sample("retraining_last_published_timestamp_seconds", moment.timestamp())
+    if rehearsal := past_nights.last_rehearsal(pipeline, store):
+        yield Sample("retraining_rehearsal_passed", float(rehearsal["passed"]))
+        rehearsed = datetime.fromisoformat(rehearsal["at"]).timestamp()
+        yield Sample("retraining_rehearsal_timestamp_seconds", rehearsed)
 
 
 def _of_server(pipeline: Pipeline, sources: Sources) -> Iterator[Sample]:

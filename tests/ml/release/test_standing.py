@@ -123,6 +123,17 @@ def test_a_server_that_does_not_answer_is_named_and_the_others_are_still_told(pi
     assert seen["retraining_blocked_nights",] == 1
 
 
+def test_the_last_rehearsal_of_the_way_back_is_told_and_how_it_ended(pipeline, store, sources):
+    record = store.root / "clicks" / "release" / "rehearsal.json"
+    record.parent.mkdir(parents=True)
+    record.write_text('{"at": "2026-03-14T03:00:00+00:00", "passed": false, "version": 20260310001}')
+
+    seen = {each.name: each.value for each in observe(pipeline, sources, NOW)}
+
+    assert seen["retraining_rehearsal_passed"] == 0
+    assert seen["retraining_rehearsal_timestamp_seconds"] == NOW.timestamp() - 4 * 3600
+
+
 @pytest.mark.parametrize(
     ("now", "zone", "due"),
     [
