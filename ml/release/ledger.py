@@ -118,6 +118,10 @@ class Ledger:
         served = [entry["to"] for entry in self._moves() if entry["event"] == "moved"]
         return served[-1] if served else None
 
+    def has_served(self, version: int) -> bool:
+        """Whether any label has ever named this version."""
+        return any(entry["event"] == "moved" and entry["to"] == version for entry in self.entries())
+
     def _moves(self) -> list[dict[str, Any]]:
         return [entry for entry in self.entries() if entry["event"] in MOVES and entry["label"] == self.label]
 

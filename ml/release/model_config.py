@@ -36,18 +36,24 @@ class Entry:
 
     def offering(self, version: int, label: str, served: int | None) -> Entry:
         """The same with one more version to load; the label stays at what is really served."""
-        labels = {**self.labels, label: served}
-        kept = {name: number for name, number in labels.items() if number is not None}
-        return replace(self, versions=_ascending(*self.versions, version, *kept.values()), labels=kept)
+        labels = self._labels_with(label, served)
+        return replace(self, versions=_ascending(*self.versions, version, *labels.values()), labels=labels)
 
     def promoted(self, version: int, label: str, previous: int | None) -> Entry:
         """The same with the label moved. The previous version stays loaded, others only if labelled."""
         labels = {**self.labels, label: version}
         return replace(self, versions=_ascending(previous, *labels.values()), labels=labels)
 
-    def without(self, version: int) -> Entry:
-        """The same without a version that nothing names."""
-        return replace(self, versions=tuple(number for number in self.versions if number != version))
+    def without(self, version: int, label: str, served: int | None) -> Entry:
+        """The same without a version, unless another label names it; the label stays as in `offering`."""
+        labels = self._labels_with(label, served)
+        others = [number for number in self.versions if number != version]
+        return replace(self, versions=_ascending(*others, *labels.values()), labels=labels)
+
+    def _labels_with(self, label: str, served: int | None) -> dict[str, int]:
+        """The file may be ahead of the server, if a push was killed between the two."""
+        labels = {**self.labels, label: served}
+        return {name: number for name, number in labels.items() if number is not None}
 
 
 def _ascending(*numbers: int | None) -> tuple[int, ...]:

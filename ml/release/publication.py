@@ -197,8 +197,10 @@ class Publication:
         number = self.version.number
         log.warning("version %d is withdrawn; the version before answers on", number)
         try:
-            self.server.apply(self.server.entry().without(number), self._setting.ready_seconds)
-            unstage(self.server.directory(number))
+            entry = self.server.entry().without(number, self._setting.label, self.previous)
+            self.server.apply(entry, self._setting.ready_seconds)
+            if number not in entry.versions and not self.records.ledger.has_served(number):
+                unstage(self.server.directory(number))
         except (RetrainingError, OSError) as error:
             log.warning("version %d could not be withdrawn (%s); the next push does it", number, error)
 

@@ -16,7 +16,8 @@ from ml.errors import Unavailable
 
 ON_DISK = (
     "ml.release.versions.write_atomically",
-    "ml.release.chain.Chain.append",
+    "ml.release.chain.sync",
+    "ml.release.chain.write_atomically",
     "ml.release.model_config.write_atomically",
     "ml.release.staging.sync_tree",
     "ml.release.staging.sync",
@@ -48,10 +49,12 @@ class Mishap:
     Attributes:
         kind: the process is killed; or a request or its answer is lost.
         at: how many moments at which it could happen pass by first.
+        effect: it happens at this one only; at any if empty.
     """
 
     kind: Literal["killed", "lost"]
     at: int
+    effect: str = ""
 
 
 @dataclass
@@ -63,29 +66,31 @@ class Fate:
     """
 
     happened: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    _kind: str | None = None
+    _coming: Mishap | None = None
     _remaining: int = 0
 
     @contextmanager
     def bringing(self, mishap: Mishap | None) -> Iterator[None]:
         """Let it happen in the block, if the block lasts as long."""
-        if mishap is not None:
-            self._kind, self._remaining = mishap.kind, mishap.at
+        self._coming, self._remaining = mishap, mishap.at if mishap else 0
         try:
             yield
         finally:
-            self._kind = None
+            self._coming = None
 
     def pass_by(self, moment: Moment, effect: str) -> None:
         """Come to the moment before or after an effect."""
-        if self._kind is None or (self._kind == "lost" and effect not in ELSEWHERE):
+        coming = self._coming
+        if coming is None or coming.effect not in ("", effect):
+            return
+        if coming.kind == "lost" and effect not in ELSEWHERE:
             return
         self._remaining -= 1
         if self._remaining >= 0:
             return
-        kind, self._kind = self._kind, None
-        self.happened[kind, moment, effect] += 1
-        if kind == "killed":
+        self._coming = None
+        self.happened[coming.kind, moment, effect] += 1
+        if coming.kind == "killed":
             raise Killed(f"{moment} {effect}")
         raise Unavailable(f"lost {moment} {effect}")
 

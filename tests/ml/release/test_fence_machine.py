@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ from tests.integration.publishing import day_of
 from tests.ml.release.histories import DAYS, Finding, Luck, Run, World, findings, luck, mishaps, opened_world
 from tests.ml.release.mishaps import Killed, Mishap
 
-HISTORIES = int(os.environ.get("FENCE_HISTORIES", "20"))
+HISTORIES = int(os.environ.get("FENCE_HISTORIES", "12"))
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
 
 
@@ -256,3 +257,22 @@ def test_no_history_puts_older_or_unblessed_data_in_front_of_users(
     run_state_machine_as_test(lambda: FenceMachine(world), settings=histories)
     with capsys.disabled():
         print(f"\n{world.account()} in {time.monotonic() - started:.0f} s")
+
+
+BLESSED = Finding("good", "PASS")
+CALM = Luck(restart=False, resolving=None, queued=False, pushing=None)
+QUEUED = replace(CALM, queued=True)
+
+
+def test_a_push_that_fails_where_one_was_killed_leaves_the_label_on_what_serves(world: World) -> None:
+    """The config file is ahead of the server, and says so to a server that restarts."""
+    history = FenceMachine(world)
+    history.run(1, BLESSED, CALM)
+    second = history.run(2, BLESSED, QUEUED)
+    history.push(second, Mishap("killed", at=2, effect="ml.release.rpc.RpcServer.reload"))
+    served = history.serving
+
+    history.push(second, Mishap("lost", at=0, effect="ml.release.rpc.RpcServer.states"))
+    history.server.restart()
+
+    assert history.serving == served

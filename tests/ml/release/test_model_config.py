@@ -89,11 +89,22 @@ def test_promoting_keeps_the_previous_version_and_what_other_labels_name(
 
 
 def test_a_version_that_is_taken_back_leaves_the_rest(others: ModelServerConfig):
-    assert entry(3, 4, stable=3).without(4) == entry(3, stable=3)
+    assert entry(3, 4, stable=3).without(4, "stable", 3) == entry(3, stable=3)
+
+
+@given(st.sets(VERSIONS), VERSIONS, st.one_of(st.none(), VERSIONS), VERSIONS, VERSIONS)
+def test_taking_a_version_back_leaves_every_label_on_a_version_that_is_listed(
+    versions: set[int], version: int, served: int | None, ahead: int, canary: int
+):
+    left = entry(*sorted(versions), stable=ahead, canary=canary).without(version, "stable", served)
+
+    assert left.labels.get("stable") == served
+    assert set(left.labels.values()) <= set(left.versions)
+    assert version not in left.versions or version in left.labels.values()
 
 
 def test_a_model_with_no_version_is_not_listed(others: ModelServerConfig):
-    assert with_entry(others, entry(3).without(3)) == others
+    assert with_entry(others, entry(3).without(3, "stable", None)) == others
 
 
 def test_a_list_without_models_is_still_a_list(tmp_path: Path):
