@@ -22,6 +22,7 @@ from ml.landing.ranges import (
 )
 from ml.landing.retention import check_gap, find_losses
 from ml.landing.topic import Topic
+from ml.landing.transactions import check_transactions
 from ml.store import Draft
 
 log = logging.getLogger(__name__)
@@ -49,13 +50,14 @@ def resolve_offsets(
             both; caveats: the gap that was accepted, if there is one.
 
     Raises:
-        Unavailable: if no broker answers in time.
+        Unavailable: if no broker answers in time, or an open transaction hides records of the window.
         Misconfigured: if topic, credentials or the type of the event time are wrong.
         WindowExpired: if the topic no longer holds the whole window, or is compacted and so cannot show
             that it does, and nobody has accepted that.
     """
     landing = pipeline.landing
     _check_event_time(pipeline)
+    check_transactions(kafka, landing.topic, settled_ms(landing, window))
     with Topic(kafka, landing.topic) as topic:
         ranges = tuple(_ranges(topic, landing, window, to_the_end=bool(decision.refresh)))
     gap = replace(find_losses(window, ranges), compacted=is_compacted(kafka, landing.topic))

@@ -29,7 +29,6 @@ SETTINGS: dict[str, str | int | bool] = {
     "enable.auto.offset.store": False,
     "auto.offset.reset": "error",
     "enable.partition.eof": True,
-    "isolation.level": "read_committed",
     "allow.auto.create.topics": False,
     "fetch.queue.backoff.ms": 5,  # at its default of 1000, bulk reading stalls for a second at a time
     "fetch.wait.max.ms": 10,  # else the next partition waits while the broker waits for more of the last
@@ -45,11 +44,13 @@ class Topic:
     Args:
         connection: how to reach the brokers. Our own settings win over its.
         name: the topic.
+        uncommitted: whether to see what transactions have written that are open or were aborted.
     """
 
-    def __init__(self, connection: KafkaConnection, name: str) -> None:
+    def __init__(self, connection: KafkaConnection, name: str, *, uncommitted: bool = False) -> None:
         self.name = name
         self._settings = connection.plain()
+        self._isolation = "read_uncommitted" if uncommitted else "read_committed"
         self._servers = self._settings.get("bootstrap.servers", "")
         self._noted: KafkaError | None = None
 
@@ -60,7 +61,9 @@ class Topic:
                 f"commas, found the keys {', '.join(sorted(self._settings)) or '(none)'}. Add it."
             )
         try:
-            self._consumer = Consumer({**self._settings, **SETTINGS, "error_cb": self._note})
+            self._consumer = Consumer(
+                {**self._settings, **SETTINGS, "isolation.level": self._isolation, "error_cb": self._note}
+            )
         except KafkaException as error:
             raise failure_of_settings(error.args[0], self._settings) from None
         return self

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from ml import steps
 from ml.artifact import Artifact, Window
 from ml.connections import KafkaConnection
-from ml.errors import DataRejected, Misconfigured
+from ml.errors import DataRejected, Misconfigured, Unavailable
 from ml.store import Store
 from tests.demo.kafka import Kafka, running_kafka
 from tests.integration.oracle import Answer, Rules, judge, read_topic
@@ -149,6 +149,41 @@ def test_landing_agrees_with_the_oracle_whatever_the_times(
     writer.flush()
 
     check_both_ways(tmp_path_factory.mktemp("stores"), kafka, topic, DAY)
+
+
+def test_an_open_transaction_is_waited_for_and_not_taken_for_the_end(kafka: Kafka, tmp_path: Path) -> None:
+    topic = "open-transaction"
+    kafka.topics.create(topic)
+    writer, hanging = Writer(kafka, topic), Writer(kafka, topic, transactional_id=topic)
+    writer.day(50)
+    hanging.producer.init_transactions(60)
+    hanging.producer.begin_transaction()
+    hanging.event(DAY.start_ms)
+    hanging.flush()
+    writer.day(50)
+    for seek in SEEKS:
+        with pytest.raises(Unavailable, match=r"open in partition 0 .* since offset 50(.|\n)*to offset 101"):
+            land(tmp_path / seek, topic, DAY, seek, plain(kafka))
+
+    hanging.producer.abort_transaction(60)
+
+    assert len(check_both_ways(tmp_path, kafka, topic, DAY).accepted) == 100
+
+
+def test_a_transaction_that_began_after_the_day_had_settled_does_not_matter(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    topic = "later-transaction"
+    kafka.topics.create(topic)
+    writer, later = Writer(kafka, topic), Writer(kafka, topic, transactional_id=topic)
+    writer.day(50)
+    later.producer.init_transactions(60)
+    later.producer.begin_transaction()
+    later.event(DAY.end_ms + SETTLE)
+    later.flush()
+
+    assert len(check_both_ways(tmp_path, kafka, topic, DAY).accepted) == 50
+    later.producer.abort_transaction(60)
 
 
 @pytest.fixture(scope="module")
