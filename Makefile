@@ -5,7 +5,7 @@ RUN := .venv/bin/python
 export RETRAIN_HOME ?= var
 FENCE_HISTORIES ?= 500
 
-.PHONY: help install demo up clean-demo test test-fast prove-fence lint lock env bench-landing bench-quality bench-statistics bench-evaluation bench-night
+.PHONY: help install demo up clean-demo test test-fast prove-fence prove-backfill lint lock env bench-landing bench-quality bench-statistics bench-evaluation bench-night
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ test-fast: install  ## Without the tests that start processes
 
 prove-fence: install  ## Random histories of publications against the fence, FENCE_HISTORIES of them
 	@FENCE_HISTORIES=$(FENCE_HISTORIES) $(RUN) -m pytest -q --timeout=0 tests/ml/release/test_fence_machine.py
+
+prove-backfill: install  ## A parallel backfill of 21 days in random order, against a forward walk
+	@$(RUN) -m benchmarks.backfill
 
 lint: install  ## Style, types, import contracts
 	@.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && PYTHONPATH=plugins .venv/bin/lint-imports

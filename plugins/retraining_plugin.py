@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
-from retraining import run_note
+from retraining import finished_backfills, run_note
 
 
 class RetrainingPlugin(AirflowPlugin):
-    """A note on every run that says its verdict."""
+    """A note on every run that says its verdict, and one report of every backfill."""
 
     name = "retraining"
-    listeners = [run_note]  # noqa: RUF012 - the base class declares a plain list
+    listeners = [run_note, finished_backfills]  # noqa: RUF012 - the base class declares a plain list

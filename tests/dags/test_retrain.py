@@ -35,7 +35,7 @@ print(json.dumps({
 """
 HEAVY = """
 import sys
-import dags.retrain, dags.backfill
+import dags.retrain, dags.backfill, dags.backfill_report
 print(*(name for name in ("tensorflow", "tf_keras", "tensorflow_data_validation", "mlflow", "confluent_kafka",
                           "pyarrow", "pandas", "matplotlib") if name in sys.modules))
 """
@@ -53,7 +53,7 @@ def tasks(bag) -> dict:
 
 def test_the_dags_parse(bag) -> None:
     assert bag["errors"] == {}
-    assert {"retrain_clicks", "backfill_clicks"} <= set(bag["dags"])
+    assert {"retrain_clicks", "backfill_clicks", "report_backfill_clicks"} <= set(bag["dags"])
 
 
 def test_parsing_imports_nothing_heavy(run_python) -> None:

@@ -29,11 +29,13 @@ class Backfill:
         dag_id: the DAG.
         first: the first day.
         last: the last day.
+        options: further ones of ``airflow backfill create``; by default one night after the other.
     """
 
     dag_id: str
     first: date
     last: date
+    options: tuple[str, ...] = ("--max-active-runs", "1")
 
     def create(self, airflow: Airflow, log: Path) -> None:
         """Queue the nights as ``airflow backfill`` does; the DAG is paused until they are started.
@@ -44,8 +46,8 @@ class Backfill:
         """
         airflow.wait_for_dag(self.dag_id)
         days = ("--from-date", self.first.isoformat(), "--to-date", self.last.isoformat())
-        options = ("--dag-id", self.dag_id, *days, "--max-active-runs", "1")
-        with airflow.command("backfill", "create", *options, log=log) as command:
+        chosen = ("--dag-id", self.dag_id, *days, *self.options)
+        with airflow.command("backfill", "create", *chosen, log=log) as command:
             if command.wait(120):
                 raise RuntimeError(f"airflow backfill was refused:\n{command.tail()}")
 

@@ -12,12 +12,13 @@ import httpx
 import yaml
 from mlflow import MlflowClient
 
+from ml.release.run_labels import KIND, NIGHT
 from ml.store import Store
 from tests.demo.airflow_server import Airflow, running_airflow
 from tests.demo.clicks import Day
 from tests.demo.follow import FINISHED
 from tests.demo.produce import create_topic, produce
-from tests.demo.stack import Services, running_services
+from tests.demo.stack import BrokerName, Services, pipeline_settings, running_services
 
 CLICKS = Path(__file__).parents[2] / "ml" / "pipelines" / "clicks"
 RECORDS = 8_000
@@ -39,7 +40,6 @@ PAUSE_SECONDS = 0.5
 
 # Days of 8,000 clicks: a smaller model learns from one of them, and a gate judges it on some 2,000 rows.
 SMALL = {
-    "RETRAIN_LANDING__SEEK": "scan",
     "RETRAIN_LANDING__SETTLE_MINUTES": "0",
     "RETRAIN_TRAINING__WINDOW_DAYS": "1",
     "RETRAIN_TRAINING__HIDDEN_UNITS": "[16]",
@@ -67,8 +67,12 @@ class World:
 
     def runs(self, dag_id: str) -> list[Run]:
         """The DAG runs, oldest night first."""
-        answer = self.api.get(f"/dags/{dag_id}/dagRuns", params={"order_by": "logical_date"})
-        return [Run(self, dag_id, run["dag_run_id"]) for run in answer.raise_for_status().json()["dag_runs"]]
+        return [Run(self, dag_id, record["dag_run_id"]) for record in self.records(dag_id)]
+
+    def records(self, dag_id: str) -> list[dict[str, Any]]:
+        """The same as the API tells of them."""
+        answer = self.api.get(f"/dags/{dag_id}/dagRuns", params={"order_by": "logical_date", "limit": 100})
+        return list(answer.raise_for_status().json()["dag_runs"])
 
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler have a DAG: it runs the last complete night at once."""
@@ -82,9 +86,9 @@ class World:
         answer = self.api.post(f"/dags/{dag_id}/dagRuns", json=asked).raise_for_status()
         return Run(self, dag_id, answer.json()["dag_run_id"])
 
-    def wait_until(self, ready: Any, goal: str) -> None:
+    def wait_until(self, ready: Any, goal: str, seconds: float = NIGHT_SECONDS) -> None:
         """Wait for what Airflow brings about."""
-        self.airflow.server.wait_until(ready, NIGHT_SECONDS, goal, PAUSE_SECONDS)
+        self.airflow.server.wait_until(ready, seconds, goal, PAUSE_SECONDS)
 
     def served_versions(self, model: str) -> dict[str, str]:
         """The versions of a model that the model server knows, with their states."""
@@ -92,10 +96,11 @@ class World:
         return {status["version"]: status["state"] for status in answer.json()["model_version_status"]}
 
     def mlflow_runs(self, experiment: str) -> list[Any]:
-        """The logged nights of a pipeline."""
+        """The logged nights of a pipeline. A backfill's own run is none of them."""
         client = MlflowClient(self.services.mlflow)
         found = client.get_experiment_by_name(experiment)
-        return list(client.search_runs([found.experiment_id])) if found else []
+        nights = f"tags.`{KIND}` = '{NIGHT}'"
+        return list(client.search_runs([found.experiment_id], nights)) if found else []
 
     def registered_versions(self, model: str) -> list[str]:
         """The versions of a registered model."""
@@ -175,7 +180,11 @@ class Run:
 
 @contextmanager
 def running_world(
-    home: Path, days: Sequence[Day], environment: Mapping[str, str], bundles: Any = None
+    home: Path,
+    days: Sequence[Day],
+    environment: Mapping[str, str],
+    bundles: Any = None,
+    broker: BrokerName = "tansu",
 ) -> Iterator[World]:
     """Run all that a night needs, with the logs of some days in the topic, while the block runs.
 
@@ -184,12 +193,14 @@ def running_world(
         days: of the click log.
         environment: further variables for all processes of Airflow.
         bundles: the DAG bundles, by default this repository as it is.
+        broker: see `running_services`.
     """
-    with running_services(home) as services:
+    with running_services(home, broker=broker) as services:
         create_topic(services.bootstrap, "clicks", partitions=3)
         for day in days:
             produce(day, services.bootstrap, "clicks", partitions=3)
-        everything = {"RETRAIN_HOME": str(home), **services.airflow_connections(), **SMALL, **environment}
+        everything = {"RETRAIN_HOME": str(home), **services.airflow_connections()}
+        everything |= {**SMALL, **pipeline_settings(broker), **environment}
         with (
             running_airflow(home / "airflow", everything, bundles=bundles) as airflow,
             airflow.api() as api,

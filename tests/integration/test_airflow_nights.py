@@ -164,6 +164,13 @@ def test_a_tasks_log_holds_nothing_but_what_concerns_the_night(nights: list[Run]
     assert set(loud) <= {"Task failed with exception"}
 
 
+def test_the_backfill_is_told_of_once(world: World, nights: list[Run]) -> None:
+    report = only_run(world, "report_backfill_clicks").wait()
+
+    assert report.run_id == "backfill_1"
+    assert report.output("report_backfill")["summary"] in report.log_text("tell")
+
+
 def test_a_repeated_night_changes_nothing(world: World, normal: Run) -> None:
     before = state_of_the_world(world, normal)
 

@@ -1,0 +1,120 @@
+"""A listener in the scheduler that starts the one report of a backfill when its last night is over."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow.listeners import hookimpl
+from sqlalchemy import select
+from sqlalchemy.orm import object_session
+
+NIGHT_PREFIX, REPORT_PREFIX = "retrain_", "report_backfill_"
+LOGGING = "log_to_mlflow"
+FINISHED = ("success", "failed")
+
+
+@hookimpl
+def on_dag_run_success(dag_run: Any, msg: str) -> None:  # noqa: ARG001 - Airflow's signature
+    """A night ran to its end."""
+    report_finished_backfill(dag_run)
+
+
+@hookimpl
+def on_dag_run_failed(dag_run: Any, msg: str) -> None:  # noqa: ARG001 - Airflow's signature
+    """A night was stopped."""
+    report_finished_backfill(dag_run)
+
+
+def report_finished_backfill(dag_run: Any) -> None:
+    """Start the report if no night of the backfill is left, and if it was not reported yet.
+
+    All happens in the session that ends the night, which Airflow commits: the report is started if and only
+    if the night is over, and no second session waits for the first one's locks.
+    """
+    session = object_session(dag_run)
+    if session is None or dag_run.backfill_id is None or not dag_run.dag_id.startswith(NIGHT_PREFIX):
+        return
+    session.flush()
+    backfill = lock_backfill(session, dag_run.backfill_id)
+    report_dag = REPORT_PREFIX + dag_run.dag_id.removeprefix(NIGHT_PREFIX)
+    if is_over(session, backfill) and not is_reported(session, report_dag, backfill):
+        start_report(session, report_dag, backfill)
+
+
+def lock_backfill(session: Any, backfill_id: int) -> Any:
+    """The backfill. Two schedulers that end its last two nights at once wait for each other here."""
+    from airflow.models.backfill import Backfill
+
+    return session.scalars(select(Backfill).where(Backfill.id == backfill_id).with_for_update()).one()
+
+
+def is_over(session: Any, backfill: Any) -> bool:
+    """Whether all of its nights have ended; those that a person has cancelled have."""
+    from airflow.models import DagRun
+
+    left = (DagRun.backfill_id == backfill.id, DagRun.state.not_in(FINISHED))
+    return session.scalar(select(DagRun.id).where(*left).limit(1)) is None
+
+
+def is_reported(session: Any, report_dag: str, backfill: Any) -> bool:
+    """Whether the report was started before: a night that is cleared later reports nothing by itself."""
+    from airflow.models import DagRun
+
+    same = (DagRun.dag_id == report_dag, DagRun.run_id == run_id_of(backfill))
+    return session.scalar(select(DagRun.id).where(*same)) is not None
+
+
+def start_report(session: Any, report_dag: str, backfill: Any) -> None:
+    """Queue a run of the report's DAG."""
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.utils.state import DagRunState
+    from airflow.utils.types import DagRunTriggeredByType, DagRunType
+
+    found = SerializedDagModel.get(report_dag, session=session)
+    if found is None:
+        raise LookupError(f"Airflow knows no DAG {report_dag}, so nobody is told of backfill {backfill.id}")
+    found.dag.create_dagrun(
+        run_id=run_id_of(backfill),
+        run_after=datetime.now(timezone.utc),
+        conf={"backfill": describe_backfill(session, backfill)},
+        run_type=DagRunType.MANUAL,
+        triggered_by=DagRunTriggeredByType.OPERATOR,
+        state=DagRunState.QUEUED,
+        session=session,
+    )
+
+
+def describe_backfill(session: Any, backfill: Any) -> dict[str, Any]:
+    """What ``ml.steps.report_backfill`` asks for."""
+    logged = logging_states(session, backfill)
+    return {
+        "key": f"airflow/{backfill.id}",
+        "what_if": (backfill.dag_run_conf or {}).get("what_if", ""),
+        "started_at": backfill.created_at.isoformat(),
+        "nights": list(logged),
+        "failed": {
+            night: f"{LOGGING} is {state}" if state else "it was cancelled before it began"
+            for night, state in logged.items()
+            if state != "success"
+        },
+    }
+
+
+def logging_states(session: Any, backfill: Any) -> dict[str, str | None]:
+    """What became of the task that logs a night, by run key, oldest night first; None if it never began."""
+    from airflow.models import DagRun, TaskInstance
+
+    same_run = (TaskInstance.dag_id == DagRun.dag_id) & (TaskInstance.run_id == DagRun.run_id)
+    columns = (
+        select(DagRun.run_id, TaskInstance.state)
+        .join(TaskInstance, same_run)
+        .where(DagRun.backfill_id == backfill.id, TaskInstance.task_id == LOGGING)
+        .order_by(DagRun.logical_date)
+    )
+    return {f"{backfill.dag_id}/{run_id}": state and str(state) for run_id, state in session.execute(columns)}
+
+
+def run_id_of(backfill: Any) -> str:
+    """The run of the report's DAG that reports this backfill."""
+    return f"backfill_{backfill.id}"

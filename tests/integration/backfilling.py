@@ -1,0 +1,153 @@
+"""What a backfill must come to, in whatever order it runs: the artifacts of a walk from day to day."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ml.artifact import Window
+from ml.errors import DataRejected
+from ml.manifest import MANIFEST
+from ml.pipelines import load_pipeline
+from ml.release.run_labels import RUN_KEY
+from ml.store import Store
+from ml.walk import Walk
+from tests.demo.follow import FINISHED, Backfill
+from tests.demo.stack import Services
+from tests.integration.airflow_nights import NIGHT_SECONDS, Run, World
+
+NIGHTS, REPORTS = "retrain_clicks", "report_backfill_clicks"
+
+# What a night makes of the topic alone. What it measures against production depends on what is served.
+KINDS = ("offsets", "examples", "statistics", "anomalies", "training_window", "model")
+ANSWER_SECONDS = 60
+
+
+@contextmanager
+def settings(home: Path, services: Services, chosen: Mapping[str, str]) -> Iterator[None]:
+    """Let this process see a pipeline's settings and servers while the block runs."""
+    variables = {"RETRAIN_HOME": str(home), **services.command_line_connections(), **chosen}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield
+
+
+def walk_forward(pipeline: str, days: Sequence[date]) -> None:
+    """Make a model of each day, one day after the other, without Airflow."""
+    zone = load_pipeline(pipeline).landing.time_zone
+    for day in days:
+        with suppress(DataRejected):  # a damaged day comes to no model, here as there
+            assert Walk(pipeline, Window.of_day(day, zone)).train_candidate
+
+
+def digests(store: Store, pipeline: str, kinds: Sequence[str] = KINDS) -> dict[str, str]:
+    """The digest of every artifact of these kinds, by ``<kind>/<day>-<key>``."""
+    paths = [path for kind in kinds for path in (store.root / pipeline / kind).glob(f"*/{MANIFEST}")]
+    found = {f"{path.parts[-3]}/{path.parts[-2]}": json.loads(path.read_bytes()) for path in paths}
+    return {name: manifest["digest"] for name, manifest in sorted(found.items())}
+
+
+class ServedVersions:
+    """The versions that a model's users were answered by, in their order, as far as anybody asked.
+
+    Args:
+        services: with the model server.
+        model: the served model.
+        label: that users ask for.
+    """
+
+    def __init__(self, services: Services, model: str, label: str = "stable") -> None:
+        self._address = f"{services.serving.rest}/v1/models/{model}/labels/{label}/metadata"
+        self.seen: list[int] = []
+
+    def look(self) -> None:
+        """Ask the server, and note the answer if it has changed."""
+        answer = httpx.get(self._address, timeout=ANSWER_SECONDS)
+        if answer.is_success:  # before the first publication there is no label to ask for
+            version = int(answer.json()["model_spec"]["version"])
+            self.seen += [version] if self.seen[-1:] != [version] else []
+
+
+@dataclass
+class Story:
+    """What happens to the days of the topic, one backfill after the other.
+
+    Attributes:
+        world: with an Airflow over PostgreSQL.
+        logs: of the commands.
+        served: what users were answered by all along.
+        seconds: how long to wait for anything at most.
+        created: how many backfills there were; Airflow counts them in the same way.
+    """
+
+    world: World
+    logs: Path
+    served: ServedVersions
+    seconds: float = NIGHT_SECONDS
+    created: int = field(default=0)
+
+    @property
+    def nights(self) -> list[Run]:
+        """By day."""
+        return self.world.runs(NIGHTS)
+
+    @property
+    def reports(self) -> list[Run]:
+        """Of the backfills."""
+        return self.world.runs(REPORTS)
+
+    @property
+    def by_day(self) -> dict[str, Run]:
+        """The nights."""
+        return {run.night: run for run in self.nights}
+
+    @property
+    def states(self) -> dict[str, str]:
+        """How far each day is."""
+        return {record["logical_date"][:10]: record["state"] for record in self.world.records(NIGHTS)}
+
+    @property
+    def logged(self) -> list[tuple[str, str]]:
+        """The nights in MLflow: run keys and run ids."""
+        runs = self.world.mlflow_runs("clicks")
+        return sorted((run.data.tags[RUN_KEY], run.info.run_id) for run in runs)
+
+    def create(self, first: date, last: date, *options: str) -> int:
+        """Create a backfill, as an engineer does, and return its id."""
+        self.wait_until(self.is_free, "done with the last backfill: Airflow allows one at a time")
+        self.created += 1
+        log = self.logs / f"backfill-{self.created}.log"
+        Backfill(NIGHTS, first, last, options).create(self.world.airflow, log)
+        return self.created
+
+    def is_free(self) -> bool:
+        """Whether a backfill may be created; Airflow looks twice a minute whether one is over."""
+        answer = self.world.api.get("/backfills", params={"dag_id": NIGHTS}).raise_for_status()
+        return all(backfill["completed_at"] for backfill in answer.json()["backfills"])
+
+    def wait_until(self, ready: Callable[[], Any], goal: str) -> None:
+        """Wait, and watch what is served meanwhile."""
+
+        def look() -> Any:
+            self.served.look()
+            return ready()
+
+        self.world.wait_until(look, goal, self.seconds)
+
+    def wait(self, reports: int) -> None:
+        """Wait until all that was begun is over, and so many backfills were reported."""
+        self.wait_until(lambda: self.is_over(reports), f"done with all nights and {reports} reports")
+
+    def is_over(self, reports: int) -> bool:
+        """Whether nothing is left to run, and so many backfills were reported."""
+        reported = [record["state"] for record in self.world.records(REPORTS)]
+        return len(reported) == reports and {*self.states.values(), *reported} <= set(FINISHED)
