@@ -176,9 +176,8 @@ def report(story: Story, forward: Store, days: Sequence[date]) -> int:
     keys = [key for key, _ in story.logged]
     one_each = keys == sorted(f"{NIGHTS}/{night.run_id}" for night in nights.values())
     ascending = story.served.seen == sorted(story.served.seen) and bool(story.served.seen)
-    print(
-        f"\nidentical artifacts: {len(expected.items() & found.items())} of {len(expected)}, {len(found)} made"
-    )
+    identical = len(expected.items() & found.items())
+    print(f"\nidentical artifacts: {identical} of {len(expected)}, {len(found)} made")
     print(f"runs in MLflow: {len(keys)} for {len(days)} days, {'one each' if one_each else 'NOT one each'}")
     print(f"served, in this order: {story.served.seen}, {'never back' if ascending else 'WENT BACK'}")
     print(f"told, once: {story.reports[0].output('report_backfill')['summary']}")
