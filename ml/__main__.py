@@ -4,6 +4,7 @@
     python -m ml train_candidate --pipeline clicks --day 2026-11-20
     python -m ml check --pipeline clicks
     python -m ml schema infer --pipeline clicks --day 2026-11-20
+    python -m ml rollback --pipeline clicks --to previous --reason "clicks fell by half"
     python -m ml backfill plan --pipeline clicks --from 2026-11-01 --to 2026-11-20
     python -m ml backfill run --pipeline clicks --from 2026-11-01 --to 2026-11-20 --what-if other-code
     python -m ml statistics diff --pipeline clicks --from 2026-11-13 --to 2026-11-20
@@ -20,10 +21,10 @@ import sys
 from collections.abc import Callable
 
 from ml import steps
-from ml.commands import backfill, metrics, nights, schema, statistics
+from ml.commands import backfill, metrics, nights, schema, serving, statistics
 from ml.errors import RetrainingError, Withheld
 
-GROUPS = (nights, schema, statistics, backfill, metrics)
+GROUPS = (nights, schema, statistics, serving, backfill, metrics)
 STOPPED, WITHHELD = 1, 3
 
 

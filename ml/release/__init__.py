@@ -2,10 +2,14 @@
 
 ::
 
-    production   what really serves, resolved once a night
-    push         the publication: gate and fence, two phases, undone or finished whatever happens
-    night        the night's MLflow run
-    backfill     the MLflow run of a backfill, with its nights below it
+    production      what really serves, resolved once a night
+    push            the publication: gate and fence, two phases, undone or finished whatever happens
+    rollback        the way back to a version that has been served before
+    golden_version  the version that a person trusts; rehearsal, the way back to it on a scratch server
+    ledger          every move and who made it; history, what its lines come to
+    reconciliation  model server, registry and ledger side by side
+    night           the night's MLflow run
+    backfill        the MLflow run of a backfill, with its nights below it
 
 Neither TensorFlow nor MLflow is imported before one of these functions is called.
 """
@@ -13,7 +17,7 @@ Neither TensorFlow nor MLflow is imported before one of these functions is calle
 from ml.release.backfill import Backfill, ReportedBackfill, read_backfill, report_backfill
 from ml.release.fence import check_blessing, check_not_what_if
 from ml.release.night import LoggedRun, Night, comparison_url, log_to_mlflow
-from ml.release.production import read_production, resolve_production
+from ml.release.production import Records, read_production, resolve_production
 from ml.release.push import Push, push_model
 from ml.release.survey import Served, survey_production
 
@@ -22,6 +26,7 @@ __all__ = [
     "LoggedRun",
     "Night",
     "Push",
+    "Records",
     "ReportedBackfill",
     "Served",
     "check_blessing",

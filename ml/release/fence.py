@@ -64,6 +64,24 @@ def check_fence(candidate: Version, judged_against: int | None, served: Version 
         )
 
 
+def check_not_rolled_back(candidate: Version, rolled_back: Mapping[int, Mapping[str, Any]]) -> None:
+    """Let through only what nobody has rolled back. The same content has the same number whenever it comes.
+
+    Args:
+        candidate: what would be served.
+        rolled_back: version → the ledger's line of its roll-back.
+
+    Raises:
+        Withheld: with who rolled it back, when and why.
+    """
+    if line := rolled_back.get(candidate.number):
+        raise Withheld(
+            f"not published: the content of {candidate.number} was rolled back on {line['time'][:16]} UTC by "
+            f"{line['who']} ({line['reason']}). Another model is free to come. To let this one through "
+            f'again: python -m ml readmit --version {candidate.number} --reason "…"'
+        )
+
+
 def _named(number: int | None) -> str:
     return "no version" if number is None else f"version {number}"
 

@@ -14,11 +14,9 @@ import pyarrow.dataset as ds
 from ml.artifact import Window
 from ml.config import Pipeline
 from ml.errors import DataRejected
-from ml.features.scoring import load_scorer
 from ml.release.failures import WrongAnswers
+from ml.release.known_answers import TOLERANCE, difference_of
 from ml.release.server import ModelServer
-
-TOLERANCE = 1e-5
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +40,16 @@ def read_rows(pipeline: Pipeline, examples: Path, holdout: Window, count: int) -
 
 
 def ask_golden(
-    version: int, saved_model: Path, columns: dict[str, np.ndarray[Any, Any]], server: ModelServer
+    version: int,
+    expected: np.ndarray[Any, Any],
+    columns: dict[str, np.ndarray[Any, Any]],
+    server: ModelServer,
 ) -> dict[str, float]:
     """Ask a version by its number, over both faces, and hold the answers against the offline scores.
 
     Args:
         version: a loaded version.
-        saved_model: the model as it was evaluated.
+        expected: [n], the model's scores offline.
         columns: input name → [n].
         server: has the version loaded.
 
@@ -58,7 +59,6 @@ def ask_golden(
     Raises:
         WrongAnswers: if an answer differs by more than `TOLERANCE`.
     """
-    expected = load_scorer(saved_model)(columns)
     answers = {
         "REST": server.rest.predict(version, columns),
         "gRPC": server.rpc.predict(version, columns),
@@ -77,13 +77,7 @@ def ask_golden(
 
 def compare(expected: np.ndarray[Any, Any], answers: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, float]:
     """Face → largest absolute difference; infinite if answers are missing or are no numbers."""
-    return {face: _difference(expected, answer) for face, answer in answers.items()}
-
-
-def _difference(expected: np.ndarray[Any, Any], answer: np.ndarray[Any, Any]) -> float:
-    if expected.shape != answer.shape or not np.isfinite(answer).all():
-        return float("inf")
-    return float(np.abs(expected.astype(np.float64) - answer).max())
+    return {face: difference_of(expected, answer) for face, answer in answers.items()}
 
 
 def _described(differences: Mapping[str, float]) -> str:

@@ -26,6 +26,7 @@ from ml.store import Store
 Event = Literal["moving", "moved", "settled", "noted"]
 Action = Literal["push", "promote", "rollback", "golden", "readmit"]
 MOVES = ("moving", "moved", "settled")
+PLACE = ("line", "previous", "time")
 MAX_REASON = 2000
 
 
@@ -98,9 +99,18 @@ class Ledger:
         """Say that the label has moved, and whether the registry's alias has followed."""
         self._append({"event": "moved", **move.as_json(), "alias": aliased})
 
+    def note(self, move: Move) -> None:
+        """Say what a person has decided about a version, which moves no label."""
+        self._append({"event": "noted", **move.as_json()})
+
+    def arrive(self, lost: Mapping[str, Any]) -> None:
+        """Say of a move that was lost on the way that the label had moved all the same."""
+        said = {name: value for name, value in lost.items() if name not in PLACE}
+        self._append({**said, "event": "moved", "alias": False})
+
     def finish(self, lost: Mapping[str, Any]) -> None:
         """Say of a move that was lost on the way, or whose alias stayed behind, that all of it is done."""
-        said = {name: value for name, value in lost.items() if name not in ("line", "previous", "time")}
+        said = {name: value for name, value in lost.items() if name not in PLACE}
         event = "moved" if lost["event"] == "moving" else "settled"
         self._append({**said, "event": event, "alias": True})
 

@@ -44,6 +44,11 @@ class Entry:
         labels = {**self.labels, label: version}
         return replace(self, versions=_ascending(previous, *labels.values()), labels=labels)
 
+    def labelled(self, version: int, label: str) -> Entry:
+        """The same with a label moved, and all that is loaded left loaded."""
+        labels = {**self.labels, label: version}
+        return replace(self, versions=_ascending(*self.versions, *labels.values()), labels=labels)
+
     def without(self, version: int, label: str, served: int | None) -> Entry:
         """The same without a version, unless another label names it; the label stays as in `offering`."""
         labels = self._labels_with(label, served)

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ml.artifact import Artifact, digest_of
 from ml.config import Pipeline
 from ml.connections import MlflowConnection, ServingConnection
-from ml.errors import Misconfigured
+from ml.errors import Misconfigured, StoreCorrupted
 from ml.manifest import MANIFEST, SCHEME, Manifest
+from ml.release.known_answers import KnownAnswers
 from ml.release.ledger import Ledger
+from ml.release.registry import PRODUCTION, Registry
 from ml.release.rest import RestServer
 from ml.release.versions import Version, Versions
 from ml.store import Draft, Store
-
-if TYPE_CHECKING:
-    from ml.release.registry import Registry
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,6 @@ def resolve_production(
         Unavailable: if the model server or MLflow does not answer.
         Misconfigured: if label, alias and ledger do not agree, naming what each says.
     """
-    from ml.release.registry import Registry
     from ml.release.tracking import open_mlflow
 
     with (
@@ -93,6 +91,11 @@ class Records:
         """The history of the label."""
         return Ledger(self.pipeline, self.store)
 
+    @property
+    def known_answers(self) -> KnownAnswers:
+        """What each version must answer."""
+        return KnownAnswers(self.pipeline, self.store)
+
     def served(self, number: int | None) -> Version | None:
         """The record of the version that the model server reports.
 
@@ -114,7 +117,9 @@ class Records:
 
         Raises:
             Misconfigured: if they disagree and no lost move explains it.
+            StoreCorrupted: if the ledger is not the one that the registry has followed.
         """
+        self.check_mirror(registry)
         digest = served and served.model["digest"]
         aliased = registry.production_digest()
         lost = self.ledger.on_the_way
@@ -122,10 +127,24 @@ class Records:
             log.warning(
                 "the %s of version %d was lost on its way; finishing it", lost["action"], served.number
             )
-            registry.promote(served.model["digest"], served.number)
+            registry.follow(lost, PRODUCTION)
             self.ledger.finish(lost)
         elif digest != aliased or (served is None and self.ledger.last_served is not None):
             raise self._disagreement(served, aliased, registry.name)
+
+    def check_mirror(self, registry: Registry) -> None:
+        """Check that the line which the registry followed last is in the ledger, as it was then.
+
+        Raises:
+            StoreCorrupted: if it is not.
+        """
+        head, lines = registry.head(), self.ledger.entries()
+        if head and (head[0] > len(lines) or digest_of(lines[head[0] - 1]) != head[1]):
+            raise StoreCorrupted(
+                f"MLflow has followed line {head[0]} of {self.ledger.path} with the SHA-256 {head[1][:12]}…, "
+                "and the ledger has no such line: its end was removed, or it is another one. Restore it from "
+                f"a copy. If you have set it aside, delete the tag ledger.head of {registry.name} in MLflow."
+            )
 
     def _disagreement(self, served: Version | None, aliased: str | None, name: str) -> Misconfigured:
         setting = self.pipeline.serving

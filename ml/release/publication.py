@@ -26,10 +26,13 @@ import numpy as np
 
 from ml.config import Serving
 from ml.connections import MlflowConnection, ServingConnection
-from ml.errors import RetrainingError, Unavailable
+from ml.errors import RetrainingError
 from ml.features.requests import to_tensors
-from ml.release.fence import check_fence
+from ml.features.scoring import load_scorer
+from ml.release.fence import check_fence, check_not_rolled_back
 from ml.release.golden import ask_golden, read_rows
+from ml.release.history import rolled_back
+from ml.release.label_move import LabelMove
 from ml.release.ledger import MAX_REASON, Move, current_user
 from ml.release.production import Records, publication_lock
 from ml.release.push import Push
@@ -79,6 +82,7 @@ def publish(
         if served is not None and served.number == version.number:
             log.info("version %d is served already", version.number)
             return Published(version, {})
+        check_not_rolled_back(version, rolled_back(records.ledger.entries()))
         check_fence(version, judged_against, served)
         publication = Publication(push, records, server, registry, version, judged_against)
         publication.run()
@@ -86,7 +90,7 @@ def publish(
 
 
 @dataclass
-class Publication:
+class Publication(LabelMove):
     """One model on its way to one model server, under the publication lock.
 
     Attributes:
@@ -127,45 +131,21 @@ class Publication:
         warmup = warmup_requests(self.server.model, self._columns, self._setting.warmup_requests)
         stage(self.records.store, self.push.model, self.server.directory(self.version.number), warmup)
 
-    def load(self) -> None:
-        """Have the server load the version beside the served one; the label stays."""
-        number, seconds = self.version.number, self._setting.ready_seconds
-        before = self.server.rpc.states().get(number)
-        entry = self.server.entry().offering(number, self._setting.label, self.previous)
-        self.server.apply(entry, seconds)
-        self.server.rpc.await_available(number, seconds, before)
-
     def ask_golden(self) -> None:
         """Ask the version by its number for rows with known answers."""
         columns = {name: values[: self._setting.golden_requests] for name, values in self._columns.items()}
         saved_model = self.records.store.open(self.push.model) / "saved_model"
-        self.differences = ask_golden(self.version.number, saved_model, columns, self.server)
-
-    def announce(self) -> None:
-        """Say in the ledger that the label is about to move."""
-        self.records.ledger.append("moving", self._move)
-
-    def move_label(self) -> None:
-        """Let the version answer users. The previous one stays loaded."""
-        number, label = self.version.number, self._setting.label
-        entry = self.server.entry().promoted(number, label, self.previous)
-        self.server.apply(entry, self._setting.ready_seconds)
-        if (found := self.server.rest.labelled_version(label)) != number:
-            raise Unavailable(
-                f"the label {label} of {self.server.model} was moved to {number}, and the model server still "
-                f"names {found}. Is another server behind the REST address than behind the gRPC one?"
-            )
+        expected = load_scorer(saved_model)(columns)
+        self.differences = ask_golden(self.version.number, expected, columns, self.server)
+        self.records.known_answers.write(self.version.number, columns, expected)
 
     def move_alias(self) -> None:
         """Point the registry's ``production`` at the model."""
-        self.registry.promote(self.version.model["digest"], self.version.number)
-
-    def record(self) -> None:
-        """Say in the ledger that it is done."""
-        self.records.ledger.record(self._move)
+        self.follow(self.registry)
 
     @cached_property
-    def _move(self) -> Move:
+    def move(self) -> Move:
+        """What moves where, on the gate's word."""
         blessing = self.records.store.read_json(self.push.blessing)
         return Move(
             action="push",

@@ -1,15 +1,18 @@
-"""The registered model: one version for each model that was ever logged, and two aliases.
+"""The registered model: one version for each model that was ever logged, and its aliases.
 
 A version is found by its tag ``model.digest``; so a retry finds the one that its first try made. Stages
 are not used: they are deprecated. MLflow changes an alias without comparing and keeps no history of it,
-so ``production`` is moved under the publication lock only and the ledger keeps the history.
+so ``production`` is moved under the publication lock only and the ledger keeps the history. The registry
+repeats what concerns each version as tags, and the ledger's last line and its digest: a ledger that was
+replaced as a whole is found out by it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ml.artifact import canonical_json, digest_of
 from ml.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 CANDIDATE, PRODUCTION = "candidate", "production"
 DIGEST, WATERMARK, SERVED_AS = "model.digest", "watermark", "serving.version"
+ROLLED_BACK, LINE, HEAD = "rolled_back", "ledger.line", "ledger.head"
 
 
 class Registry:
@@ -47,7 +51,11 @@ class Registry:
 
     def production_digest(self) -> str | None:
         """The digest of the model that ``production`` points at; None if there is no such alias."""
-        version = self._aliased(PRODUCTION)
+        return self.aliased_digest(PRODUCTION)
+
+    def aliased_digest(self, alias: str) -> str | None:
+        """The digest of the model that an alias points at; None if there is no such alias."""
+        version = self._aliased(alias)
         return version.tags.get(DIGEST, "") if version else None
 
     def production_version(self) -> int | None:
@@ -70,17 +78,40 @@ class Registry:
             )
         return version
 
-    def promote(self, digest: str, served_as: int) -> None:
-        """Point ``production`` at a model, and say in the registry and in its run what it is served as.
+    def follow(self, line: Mapping[str, Any], alias: str) -> None:
+        """Say what a line of the ledger says: point the alias, and tag the versions and runs concerned.
+
+        Args:
+            line: a move.
+            alias: what names the version that the label names after it.
 
         Raises:
             Misconfigured: if the model was not logged.
         """
-        version = self.find_logged(digest)
-        self._client.set_model_version_tag(self.name, version.version, SERVED_AS, str(served_as))
-        if version.run_id:
-            self._client.set_tag(version.run_id, SERVED_AS, str(served_as))
-        self._client.set_registered_model_alias(self.name, PRODUCTION, version.version)
+        version = self.find_logged(line["model"])
+        self._tag(version, {SERVED_AS: str(line["to"])})
+        self._client.set_model_version_tag(self.name, version.version, LINE, canonical_json(line))
+        if line["action"] == "rollback" and line["from"] and (left := self.find_served(line["from"])):
+            self._tag(left, {ROLLED_BACK: f"{line['time']} by {line['who']}: {line['reason']}"})
+        self._client.set_registered_model_tag(self.name, HEAD, f"{line['line']} {digest_of(line)}")
+        self._client.set_registered_model_alias(self.name, alias, version.version)
+
+    def find_served(self, number: int) -> ModelVersion | None:
+        """The version that is or was served by this number."""
+        clause = f"name = '{self.name}' and tag.`{SERVED_AS}` = '{number}'"
+        return next(iter(self._client.search_model_versions(clause, max_results=1)), None)
+
+    def head(self) -> tuple[int, str] | None:
+        """Number and SHA-256 of the ledger's line that the registry followed last; None if it never did."""
+        models = self._client.search_registered_models(f"name = '{self.name}'", max_results=1)
+        text = models[0].tags.get(HEAD) if models else None
+        return (int(text.split()[0]), text.split()[1]) if text else None
+
+    def _tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        for name, value in tags.items():
+            self._client.set_model_version_tag(self.name, version.version, name, value)
+            if version.run_id:
+                self._client.set_tag(version.run_id, name, value)
 
     def _aliased(self, alias: str) -> ModelVersion | None:
         models = self._client.search_registered_models(f"name = '{self.name}'", max_results=1)

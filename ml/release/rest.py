@@ -59,6 +59,17 @@ class RestServer:
             )
         raise self._strange(answer)
 
+    def is_available(self, version: int) -> bool:
+        """Whether the server answers requests for a version, by its number.
+
+        Raises:
+            Unavailable: if the server does not answer.
+        """
+        answer = self._get(f"/v1/models/{self._model}/versions/{version}")
+        if answer.status_code != httpx.codes.OK:
+            return False
+        return any(status["state"] == "AVAILABLE" for status in answer.json()["model_version_status"])
+
     def predict(self, version: int, columns: dict[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
         """Scores of rows, asked of a version by its number.
 

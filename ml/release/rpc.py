@@ -1,29 +1,35 @@
-"""The model server over gRPC: states of versions, the reload of its config, and predictions."""
+"""The model server over gRPC: states of versions, the reload of its config, and predictions.
+
+The messages of ``tensorflow_serving.apis`` import TensorFlow, which takes seconds. So each is imported by the
+method that needs it, and the reload, which is all that a roll-back needs, does without.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 import numpy as np
-import tensorflow as tf
+from google.protobuf.wrappers_pb2 import BytesValue
+from google.rpc.status_pb2 import Status
 from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay
 from tenacity.wait import wait_exponential
-from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, ModelVersionStatus
-from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest
-from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
-from tensorflow_serving.apis.predict_pb2 import PredictRequest
-from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from ml.connections import ServingConnection
 from ml.errors import RetrainingError, Unavailable
 from ml.release.failures import LoadFailed, NotServable
 
+if TYPE_CHECKING:
+    from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
+    from tensorflow_serving.apis.predict_pb2 import PredictRequest
+
+RELOAD = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"
 TIMEOUT_SECONDS = 30.0
 # A failure of an earlier try stays in the states until the server has looked at its directories again,
 # once a second by default.
@@ -58,8 +64,6 @@ class RpcServer:
         self._address = connection.grpc
         self._model = model
         self._channel = grpc.insecure_channel(connection.grpc)
-        self._models = ModelServiceStub(self._channel)
-        self._predictions = PredictionServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         return self
@@ -71,6 +75,8 @@ class RpcServer:
 
     def states(self) -> dict[int, VersionState]:
         """Version → state, of all versions that the server has heard of."""
+        from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest
+
         request = GetModelStatusRequest()
         request.model_spec.name = self._model
         try:
@@ -88,12 +94,12 @@ class RpcServer:
             Unavailable: if it does not answer within ``seconds``.
             NotServable: if it refuses the config, or cannot load a new model.
         """
-        request = ReloadConfigRequest(config=config)
-        response = self._call(self._models.HandleReloadConfigRequest, request, seconds)
-        if response.status.error_code:
+        answer = self._call(self._reload, reload_request(config), seconds)
+        status = Status.FromString(BytesValue.FromString(answer).value)
+        if status.code:
             raise NotServable(
-                f"the model server at {self._address} refused its new config: "
-                f"{response.status.error_message}. Compare what it says with the config file."
+                f"the model server at {self._address} refused its new config: {status.message}. Compare what "
+                "it says with the config file."
             )
 
     def await_available(self, version: int, seconds: float, before: VersionState | None) -> None:
@@ -144,11 +150,30 @@ class RpcServer:
             Unavailable: if the server does not answer.
             NotServable: if it refuses the request.
         """
+        import tensorflow as tf
+
         request = predict_request(self._model, columns)
         request.model_spec.version.value = version
         response = self._call(self._predictions.Predict, request, TIMEOUT_SECONDS)
         (output,) = response.outputs.values()
         return np.asarray(tf.make_ndarray(output)).reshape(-1)
+
+    @cached_property
+    def _models(self) -> Any:
+        from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
+
+        return ModelServiceStub(self._channel)
+
+    @cached_property
+    def _predictions(self) -> Any:
+        from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
+
+        return PredictionServiceStub(self._channel)
+
+    @cached_property
+    def _reload(self) -> Callable[..., Any]:
+        call: Callable[..., Any] = self._channel.unary_unary(RELOAD)
+        return call
 
     def _load_failed(self, version: int, state: VersionState) -> LoadFailed:
         return LoadFailed(
@@ -182,8 +207,20 @@ class RpcServer:
         )
 
 
+def reload_request(config: ModelServerConfig) -> bytes:
+    """The bytes of a ``ReloadConfigRequest``, whose one field is the config.
+
+    In protobuf's encoding a message within a message is a length and bytes, as a field of type ``bytes`` is.
+    Likewise the answer's ``StatusProto`` has the fields of ``google.rpc.Status``.
+    """
+    return bytes(BytesValue(value=config.SerializeToString()).SerializeToString())
+
+
 def predict_request(model: str, columns: Columns) -> PredictRequest:
     """A request of ``serving_default`` for some rows; input name → [n]."""
+    import tensorflow as tf
+    from tensorflow_serving.apis.predict_pb2 import PredictRequest
+
     request = PredictRequest()
     request.model_spec.name = model
     request.model_spec.signature_name = "serving_default"
@@ -193,5 +230,7 @@ def predict_request(model: str, columns: Columns) -> PredictRequest:
 
 
 def _state(status: ModelVersionStatus) -> VersionState:
+    from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
+
     error = status.status.error_message if status.status.error_code else ""
     return VersionState(ModelVersionStatus.State.Name(status.state), error)

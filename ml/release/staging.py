@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
-from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from ml.artifact import Artifact, digest_file
 from ml.durable import sync, sync_tree
 from ml.errors import StoreCorrupted
 from ml.release.rpc import predict_request
 from ml.store import Store
+
+if TYPE_CHECKING:
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 STAGING = ".staging-"
 SAVED_MODEL = "saved_model/"
@@ -40,7 +41,7 @@ def stage(store: Store, model: Artifact, target: Path, warmup: list[PredictionLo
         StoreCorrupted: if the directory is there with other files in it.
     """
     if target.exists():
-        _verify(store, model, target)
+        verify(store, model, target)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     _forget_lost_tries(target.parent)
@@ -70,6 +71,8 @@ def warmup_requests(model: str, columns: dict[str, np.ndarray[Any, Any]], count:
         columns: input name → [n] of real rows.
         count: how many rows to take; fewer if there are fewer.
     """
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
     rows = min(count, *(len(values) for values in columns.values()))
     records = [PredictionLog() for _ in range(rows)]
     for row, record in enumerate(records):
@@ -79,6 +82,8 @@ def warmup_requests(model: str, columns: dict[str, np.ndarray[Any, Any]], count:
 
 
 def _write_warmup(path: Path, records: list[PredictionLog]) -> None:
+    import tensorflow as tf
+
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for record in records:
@@ -90,7 +95,12 @@ def _forget_lost_tries(directory: Path) -> None:
         shutil.rmtree(lost)
 
 
-def _verify(store: Store, model: Artifact, target: Path) -> None:
+def verify(store: Store, model: Artifact, target: Path) -> None:
+    """Check that a version's directory holds the model's SavedModel, byte for byte.
+
+    Raises:
+        StoreCorrupted: naming the file that is missing or differs.
+    """
     for name, expected in store.manifest(model).files.items():
         if not name.startswith(SAVED_MODEL):
             continue

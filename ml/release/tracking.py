@@ -25,20 +25,27 @@ SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+# Where somebody waits, and the registry may as well follow later.
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 USERNAME, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 REFUSED = (401, 403)
 WRONG_ADDRESS = 404
 
 
 @contextmanager
-def open_mlflow(connection: MlflowConnection) -> Iterator[MlflowClient]:
+def open_mlflow(connection: MlflowConnection, *, patient: bool = True) -> Iterator[MlflowClient]:
     """A client for the time of the block; no tracking address of the whole process is set.
+
+    Args:
+        connection: the server.
+        patient: whether to ask again when it does not answer, for seconds.
 
     Raises:
         Unavailable: if the server does not answer.
         Misconfigured: if it refuses the credentials.
     """
-    with _environment({**SETTINGS, **_credentials(connection)}):
+    settings = SETTINGS if patient else {**SETTINGS, **IMPATIENT}
+    with _environment({**settings, **_credentials(connection)}):
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
         from requests import RequestException

@@ -77,6 +77,11 @@ class Versions:
         path = self._path(number)
         return Version.read(path) if path.exists() else None
 
+    def find_model(self, digest: str) -> Version | None:
+        """What a model was allotted; None if it never was."""
+        records = map(Version.read, sorted(self._directory.glob("[0-9]*.json")))
+        return next((version for version in records if version.model["digest"] == digest), None)
+
     def allot(self, model: Artifact, window: Window) -> Version:
         """The number of this model: the one that it has, or the next free one of its day.
 

@@ -18,6 +18,17 @@ from ml.steps.data import (
 from ml.steps.landing import land_examples
 from ml.steps.metrics import serve_metrics
 from ml.steps.model import evaluate_candidate, stop_training, train_candidate
+from ml.steps.serving import (
+    read_ledger,
+    read_served,
+    readmit,
+    reconcile,
+    rehearse_golden,
+    roll_back,
+    set_golden,
+    show_golden,
+    versions_to_go_back_to,
+)
 from ml.steps.snapshots import compare_schema, diff_statistics, restore_schema
 from ml.steps.verdict import decide_blessing, log_to_mlflow, push_model, resolve_production
 from ml.what_if import trying
@@ -42,13 +53,22 @@ __all__ = [
     "plan_backfill",
     "push_model",
     "read_backfill",
+    "read_ledger",
+    "read_served",
+    "readmit",
+    "reconcile",
+    "rehearse_golden",
     "render_plan",
     "report_backfill",
     "resolve_production",
     "restore_schema",
+    "roll_back",
     "serve_metrics",
+    "set_golden",
+    "show_golden",
     "stop_training",
     "train_candidate",
     "trying",
     "validate_examples",
+    "versions_to_go_back_to",
 ]

@@ -12,7 +12,7 @@ from ml.errors import Misconfigured
 
 
 def read_connection(purpose: str, connection_id: str) -> connections.Connection:
-    """Read the Airflow Connection that a step needs for ``purpose``: kafka, mlflow or serving.
+    """Read the Airflow Connection that a step needs for ``purpose``: kafka, mlflow, serving or scratch.
 
     Raises:
         Misconfigured: if there is none, or it lacks something. No value is shown.
@@ -50,4 +50,5 @@ READERS: dict[str, tuple[type[connections.Connection], Any]] = {
     "kafka": (connections.KafkaConnection, _kafka),
     "mlflow": (connections.MlflowConnection, _mlflow),
     "serving": (connections.ServingConnection, _serving),
+    "scratch": (connections.ServingConnection, _serving),
 }

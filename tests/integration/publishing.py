@@ -224,16 +224,21 @@ def push_and_die(place: Place, day: int, prepared: dict[str, Artifact], after: s
 def _die_after(action: str) -> None:
     from ml.release import publication
 
-    done = getattr(publication.Publication, action)
+    kill_after(publication, "Publication", ("PREPARATION", "COMMITMENT"), action)
 
-    def do_and_die(self: publication.Publication) -> None:
+
+def kill_after(module: Any, owner: str, phases: tuple[str, ...], action: str) -> None:
+    """Have this process killed right after an action of a class that a module lists in its phases."""
+    done = getattr(getattr(module, owner), action)
+
+    def do_and_die(self: Any) -> None:
         done(self)
         os.kill(os.getpid(), signal.SIGKILL)
 
     do_and_die.__name__ = action
-    for phase in ("PREPARATION", "COMMITMENT"):
-        actions = getattr(publication, phase)
-        setattr(publication, phase, tuple(do_and_die if each is done else each for each in actions))
+    for phase in phases:
+        actions = getattr(module, phase)
+        setattr(module, phase, tuple(do_and_die if each is done else each for each in actions))
 
 
 def _die_instead_of(owner: str, name: str, calls: int = 1) -> None:

@@ -4,7 +4,6 @@ import itertools
 import multiprocessing
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,12 @@ import pytest
 from mlflow import MlflowClient
 
 from ml.artifact import Artifact
-from ml.connections import MlflowConnection, ServingConnection
+from ml.connections import ServingConnection
 from ml.errors import Misconfigured, RetrainingError, Unavailable, Withheld
 from ml.release.failures import LoadFailed, WrongAnswers
-from ml.release.model_config import read_config, read_entry
 from ml.release.standing import Sources, observe
-from tests.demo.mlflow_server import running_mlflow
-from tests.demo.model_server.process import running_model_server
-from tests.integration.publishing import Place, day_of, push_and_die, save_models
+from tests.integration.publishing import Place, day_of, push_and_die
+from tests.integration.release_world import World, aliased, listed, running_world, state
 
 pytestmark = pytest.mark.integration
 
@@ -45,31 +42,10 @@ FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(["ml.release.publication", "mlflow"])
 
 
-@dataclass(frozen=True)
-class World:
-    """What all tests of this file share: two servers, and models to push."""
-
-    serving: ServingConnection
-    mlflow: MlflowConnection
-    saved_models: Path
-
-
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    home = tmp_path_factory.mktemp("release")
-    (home / "models").mkdir()
-    config = home / "models.config"
-    config.write_text("model_config_list {}")
-    save_models(home / "saved_models")
-    with running_mlflow(home / "mlflow") as uri, running_model_server(config, home / "serving.log") as server:
-        serving = ServingConnection(
-            rest=server.rest,
-            grpc=server.grpc,
-            models_dir=home / "models",
-            server_models_dir=home / "models",
-            config_file=config,
-        )
-        yield World(serving, MlflowConnection(uri=uri), home / "saved_models")
+    with running_world(tmp_path_factory.mktemp("release")) as world:
+        yield world
 
 
 NAMES = (f"model_{number}" for number in itertools.count())
@@ -84,31 +60,6 @@ def place(world: World, tmp_path: Path) -> Place:
 def registry(place: Place, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     return MlflowClient(place.mlflow.uri)
-
-
-def aliased(registry: MlflowClient, place: Place, alias: str) -> dict[str, str]:
-    version = registry.get_model_version_by_alias(place.model, alias)
-    return dict(version.tags)
-
-
-def listed(place: Place) -> tuple[tuple[int, ...], dict[str, int]]:
-    """Versions and labels in the config file."""
-    base_path = str(place.serving.server_models_dir / place.model)
-    entry = read_entry(read_config(place.serving.config_file), place.model, base_path)
-    return entry.versions, dict(entry.labels)
-
-
-def state(place: Place, registry: MlflowClient) -> dict[str, Any]:
-    """Everything that a push may change."""
-    versions = registry.search_model_versions(f"name = '{place.model}'")
-    return {
-        "served": place.served(),
-        "config": listed(place),
-        "directories": place.directories(),
-        "production": aliased(registry, place, "production")["model.digest"],
-        "registered": sorted((version.version, version.tags.get("serving.version")) for version in versions),
-        "ledger": [{**entry, "time": None, "previous": None} for entry in place.ledger.entries()],
-    }
 
 
 def test_the_first_model_is_served_under_the_label(place: Place, registry: MlflowClient):

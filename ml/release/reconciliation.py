@@ -1,0 +1,155 @@
+"""What the model server, the registry and the ledger say is in production, side by side.
+
+Pure reading: nothing is moved here. If they differ there is one safe command, and it is named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ml.connections import MlflowConnection, ServingConnection
+from ml.errors import RetrainingError
+from ml.release.production import Records, publication_lock
+from ml.release.registry import Registry
+from ml.release.rest import RestServer
+
+NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What each of the three says, and what to do.
+
+    Attributes:
+        server: what the model server's label names: a version, ``nothing``, or why it did not answer.
+        registry: the same of the alias ``production``.
+        ledger: the same of the last move.
+        agree: whether all three say the same and no move is on its way.
+        finding: what that means, in a sentence.
+        command: the one safe command; empty if there is nothing to do.
+    """
+
+    server: str
+    registry: str
+    ledger: str
+    agree: bool
+    finding: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one of the three says.
+
+    Attributes:
+        version: the version; None for nothing, and for what has no number here.
+        problem: why it did not answer; empty if it did.
+        stranger: what it names if that was never published from this store.
+    """
+
+    version: int | None
+    problem: str = ""
+    stranger: str = ""
+
+    def __str__(self) -> str:
+        return self.problem or self.stranger or (NOTHING if self.version is None else str(self.version))
+
+
+def reconcile(records: Records, serving: ServingConnection, mlflow: MlflowConnection) -> Reconciliation:
+    """Compare the three.
+
+    Raises:
+        StoreCorrupted: if the ledger is not as it was written.
+    """
+    with records.store.lock(publication_lock(serving)):
+        server, registry = _ask_server(records, serving), _ask_registry(records, mlflow)
+        ledger, lost = Sight(records.ledger.last_served), records.ledger.on_the_way
+    on_the_way = int(lost["to"]) if lost else None
+    finding, command = judge(records.pipeline.name, server, registry, ledger, on_the_way)
+    agree = not command and not server.problem and not registry.problem
+    return Reconciliation(str(server), str(registry), str(ledger), agree, finding, command)
+
+
+def judge(
+    pipeline: str, server: Sight, registry: Sight, ledger: Sight, on_the_way: int | None
+) -> tuple[str, str]:
+    """What the three mean together: a finding and the one safe command, which may be none.
+
+    Args:
+        pipeline: its name.
+        server: what the label names.
+        registry: what the alias names.
+        ledger: the last move that was done.
+        on_the_way: where a move leads that has not come to its end; None if there is none.
+    """
+    if server.problem:
+        return "The model server does not say what it serves. Get it to answer first.", ""
+    if on_the_way is not None and on_the_way == server.version:
+        finding = f"A move to {on_the_way} was lost after the label had moved, or its alias stayed behind."
+        return finding, f"python -m ml reconcile --pipeline {pipeline} --settle"
+    if registry.problem:
+        agrees = "Label and ledger agree" if server == ledger else "Label and ledger differ"
+        return f"{agrees}; MLflow does not say. Ask again when it answers.", ""
+    if server == registry == ledger:
+        return "All three agree.", ""
+    # What serves counts if one of the others knows it. Else the label was moved by a stranger.
+    trusted = server.version if server in (registry, ledger) and server.version else ledger.version
+    if trusted is None:
+        return "Something is served or aliased that this store knows nothing of.", CHECK_HOME
+    finding = "Somebody has moved the label, the alias or both by another way than this bundle's."
+    command = f'python -m ml rollback --pipeline {pipeline} --to {trusted} --reason "reconcile: …"'
+    return finding, command
+
+
+CHECK_HOME = "echo $RETRAIN_HOME  # is it the store that has published? Else delete alias and label by hand"
+
+
+def settle(records: Records, serving: ServingConnection, mlflow: MlflowConnection) -> None:
+    """Finish the move that was lost on its way, as the next night would.
+
+    Raises:
+        Misconfigured: if the three differ for another reason.
+        Unavailable: if model server or MLflow do not answer.
+    """
+    from ml.release.tracking import open_mlflow
+
+    setting = records.pipeline.serving
+    with (
+        records.store.lock(publication_lock(serving)),
+        RestServer(serving, setting.model) as rest,
+        open_mlflow(mlflow) as client,
+    ):
+        served = records.served(rest.labelled_version(setting.label))
+        records.settle(served, Registry(client, setting.model))
+
+
+def _ask_server(records: Records, serving: ServingConnection) -> Sight:
+    setting = records.pipeline.serving
+    try:
+        with RestServer(serving, setting.model) as rest:
+            return Sight(rest.labelled_version(setting.label))
+    except RetrainingError as error:
+        return Sight(None, str(error))
+
+
+def _ask_registry(records: Records, mlflow: MlflowConnection) -> Sight:
+    from ml.release.tracking import open_mlflow
+
+    try:
+        with open_mlflow(mlflow, patient=False) as client:
+            registry = Registry(client, records.pipeline.serving.model)
+            records.check_mirror(registry)
+            return _version_of(records, registry.production_digest())
+    except RetrainingError as error:
+        return Sight(None, str(error))
+
+
+def _version_of(records: Records, digest: str | None) -> Sight:
+    if digest is None:
+        return Sight(None)
+    version = records.versions.find_model(digest)
+    return (
+        Sight(version.number)
+        if version
+        else Sight(None, stranger=f"model {digest[:12]}, never published from this store")
+    )

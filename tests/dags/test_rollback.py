@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+DESCRIBE = """
+import json
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag("dags")
+dag, rehearsal = bag.dags["rollback_clicks"], bag.dags["rehearse_clicks"]
+print(json.dumps({
+    "tasks": sorted(dag.task_ids),
+    "schedule": dag.schedule,
+    "starts at once": not dag.is_paused_upon_creation,
+    "params": {name: param.schema | {"value": param.value if param.has_value else None}
+               for name, param in dag.params.items()},
+    "connections": dag.get_task("roll_back").connections,
+    "rehearsal": rehearsal.get_task("rehearse_golden").connections,
+}))
+"""
+HEAVY = """
+import sys
+import dags.rollback, dags.rehearse
+print(*(name for name in ("tensorflow", "tf_keras", "tensorflow_data_validation", "mlflow", "confluent_kafka",
+                          "pyarrow", "pandas", "matplotlib", "grpc") if name in sys.modules))
+"""
+
+
+@pytest.fixture(scope="module")
+def form(run_python, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """The form of a pipeline of which two versions were published."""
+    home = tmp_path_factory.mktemp("home")
+    answers = home / "store" / "clicks" / "release" / "golden_requests"
+    answers.mkdir(parents=True)
+    for version in (20261102001, 20261103001):
+        (answers / f"{version}.json").touch()
+    return json.loads(run_python(DESCRIBE, RETRAIN_HOME=str(home)).splitlines()[-1])
+
+
+def test_going_back_is_one_task_that_waits_for_nobody(form: dict) -> None:
+    assert (form["tasks"], form["schedule"], form["starts at once"]) == (["roll_back"], None, True)
+    assert form["connections"] == {"serving": "serving_default", "mlflow": "mlflow_default"}
+
+
+def test_the_form_offers_what_there_is(form: dict) -> None:
+    to = form["params"]["to"]
+
+    assert to["value"] == "previous"
+    assert to["examples"] == ["previous", "golden", "20261103001", "20261102001"]
+
+
+def test_the_form_asks_for_a_reason(form: dict) -> None:
+    reason = form["params"]["reason"]
+
+    assert (reason["value"], reason["minLength"]) == (None, 3)
+
+
+def test_the_rehearsal_has_a_model_server_of_its_own(form: dict) -> None:
+    assert form["rehearsal"] == {"serving": "serving_default", "scratch": "serving_scratch"}
+
+
+def test_parsing_imports_nothing_heavy(run_python) -> None:
+    assert run_python(HEAVY, PYTHONPATH=".:plugins").split() == []

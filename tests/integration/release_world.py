@@ -1,0 +1,75 @@
+"""Two servers and models to publish, and all that a publication may change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+
+from ml.connections import MlflowConnection, ServingConnection
+from ml.release.model_config import read_config, read_entry
+from tests.demo.mlflow_server import running_mlflow
+from tests.demo.model_server.process import running_model_server
+from tests.integration.publishing import Place, save_models
+
+
+@dataclass(frozen=True)
+class World:
+    """What all tests of a file share: two servers, and models to push."""
+
+    serving: ServingConnection
+    mlflow: MlflowConnection
+    saved_models: Path
+
+
+@contextmanager
+def running_world(home: Path) -> Iterator[World]:
+    """Run both servers while the block runs; everything lies below ``home``."""
+    save_models(home / "saved_models")
+    with running_mlflow(home / "mlflow") as uri, running_serving(home / "serving") as serving:
+        yield World(serving, MlflowConnection(uri=uri), home / "saved_models")
+
+
+@contextmanager
+def running_serving(home: Path) -> Iterator[ServingConnection]:
+    """Run a model server that serves nothing yet."""
+    models, config = home / "models", home / "models.config"
+    models.mkdir(parents=True)
+    config.write_text("model_config_list {}")
+    with running_model_server(config, home / "serving.log") as server:
+        yield ServingConnection(
+            rest=server.rest,
+            grpc=server.grpc,
+            models_dir=models,
+            server_models_dir=models,
+            config_file=config,
+        )
+
+
+def aliased(registry: MlflowClient, place: Place, alias: str) -> dict[str, str]:
+    version = registry.get_model_version_by_alias(place.model, alias)
+    return dict(version.tags)
+
+
+def listed(place: Place) -> tuple[tuple[int, ...], dict[str, int]]:
+    """Versions and labels in the config file."""
+    base_path = str(place.serving.server_models_dir / place.model)
+    entry = read_entry(read_config(place.serving.config_file), place.model, base_path)
+    return entry.versions, dict(entry.labels)
+
+
+def state(place: Place, registry: MlflowClient) -> dict[str, Any]:
+    """Everything that a push may change."""
+    versions = registry.search_model_versions(f"name = '{place.model}'")
+    return {
+        "served": place.served(),
+        "config": listed(place),
+        "directories": place.directories(),
+        "production": aliased(registry, place, "production")["model.digest"],
+        "registered": sorted((version.version, version.tags.get("serving.version")) for version in versions),
+        "ledger": [{**entry, "time": None, "previous": None} for entry in place.ledger.entries()],
+    }
