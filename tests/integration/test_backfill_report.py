@@ -192,11 +192,12 @@ def test_a_repeated_night_is_compared_with_its_try_from_before_the_backfill(
         loop.log(day, 0.73)
     loop.log(DAYS[0], 0.74)
 
-    loop.report(started_at="2100-01-01T00:00:00+00:00")
+    loop.report(key="after", started_at="2100-01-01T00:00:00+00:00")
     (parent,) = runs(client, pipeline, "backfill")
     assert {row["outcome"] for row in table(client, parent, tmp_path).values()} == {"same"}
 
-    loop.report()
+    loop.report(key="of unknown beginning")
+    parent = next(run for run in runs(client, pipeline, "backfill") if "unknown" in run.info.run_name)
     rows = table(client, parent, tmp_path)
     assert (rows[DAYS[0]]["original auc"], rows[DAYS[0]]["replay auc"]) == (0.73, 0.74)
     assert [rows[day]["outcome"] for day in DAYS] == ["changed", "new", "new"]
@@ -210,6 +211,17 @@ def test_reporting_again_changes_nothing(loop: Loop, pipeline: Pipeline, client:
     assert loop.report() == first
     (after,) = runs(client, pipeline, "backfill")
     assert after.to_dictionary() == before.to_dictionary()
+
+
+def test_a_backfill_that_goes_on_began_when_it_began_first(
+    loop: Loop, pipeline: Pipeline, client: MlflowClient, tmp_path: Path
+) -> None:
+    loop.report(started_at="2020-01-01T00:00:00+00:00")
+    loop.log(DAYS[0], 0.73)
+
+    loop.report(started_at="2100-01-01T00:00:00+00:00")
+    (parent,) = runs(client, pipeline, "backfill")
+    assert table(client, parent, tmp_path)[DAYS[0]]["outcome"] == "new"
 
 
 def test_a_night_belongs_to_the_newest_backfill_that_ran_it(

@@ -62,7 +62,7 @@ def _finish(axes: Axes, nights: Sequence[ReplayedNight]) -> None:
     missing = [place for place, night in enumerate(nights) if night.replay is None]
     for number, place in enumerate(missing):
         label = None if number else "no replay"
-        axes.axvspan(place - 0.5, place + 0.5, color=GREY, alpha=0.25, label=label)
+        axes.axvspan(place - 0.5, place + 0.5, color=GREY, alpha=0.25, linewidth=0, label=label)
     step = -(-len(nights) // MOST_TICKS)
     places = range(0, len(nights), step)
     axes.set_xticks(places, [nights[place].day for place in places], rotation=90)
