@@ -105,7 +105,15 @@ def test_the_command_works(desk: Desk, command: str) -> None:
 
 
 def test_the_page_has_a_command_for_each_of_its_subjects() -> None:
-    for words in ("backfill plan", "--json", "dags trigger", REHEARSED, "--accept-gap", "--refresh"):
+    for words in (
+        "backfill plan",
+        "--json",
+        "dags trigger",
+        REHEARSED,
+        "--accept-gap",
+        "--refresh",
+        "--what-if",
+    ):
         assert any(words in command for command in COMMANDS), words
 
 
