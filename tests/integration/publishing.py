@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ml import release
 from ml.artifact import Artifact, Window
 from ml.config import Pipeline
 from ml.connections import MlflowConnection, ServingConnection
+from ml.errors import Withheld
 from ml.manifest import Identity
 from ml.pipelines import load_pipeline
 from ml.release.ledger import Ledger
@@ -216,6 +218,9 @@ def push_and_die(place: Place, day: int, prepared: dict[str, Artifact], after: s
         "tagging the registered version": lambda: _die_instead_of(
             "mlflow.MlflowClient", "set_registered_model_alias"
         ),
+        "sealing": lambda: _die_instead_of("ml.store", "sync_tree"),
+        "taking the config back": lambda: _die_instead_of("ml.release.rpc.RpcServer", "reload", calls=2),
+        "taking the directory away": lambda: _die_instead_of("ml.release.publication", "unstage"),
     }
     deaths.get(after, lambda: _die_after(after))()
     place.push(day, **prepared)
@@ -254,3 +259,34 @@ def _die_instead_of(owner: str, name: str, calls: int = 1) -> None:
         return done(*arguments, **settings)
 
     setattr(holder, name, do_or_die)
+
+
+def resolve_and_die(place: Place, day: int, before: str) -> None:
+    """Resolve production in this process, and be killed right before something is called."""
+    owner, name = before.rsplit(".", 1)
+    _die_instead_of(owner, name)
+    place.resolve(day)
+
+
+def push_and_wait(place: Place, day: int, prepared: dict[str, Artifact], there: Connection) -> None:
+    """Push in this process up to the golden requests, tell, and hold the publication lock for ever."""
+    from ml.release import publication
+
+    def tell_and_wait(*_: Any) -> None:
+        there.send(day)
+        while True:
+            signal.pause()
+
+    publication.__dict__["ask_golden"] = tell_and_wait
+    place.push(day, **prepared)
+
+
+def push_and_tell(place: Place, day: int, prepared: dict[str, Artifact], together: Any, told: Any) -> None:
+    """Push in this process when the others do, and tell the day with what withheld it, or None."""
+    together.wait()
+    try:
+        place.push(day, **prepared)
+    except Withheld as withheld:
+        told.put((day, str(withheld)))
+    else:
+        told.put((day, None))

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 
 from ml.artifact import Artifact
@@ -17,7 +18,14 @@ from ml.connections import ServingConnection
 from ml.errors import Misconfigured, RetrainingError, Unavailable, Withheld
 from ml.release.failures import LoadFailed, WrongAnswers
 from ml.release.standing import Sources, observe
-from tests.integration.publishing import Place, day_of, push_and_die
+from tests.integration.publishing import (
+    Place,
+    day_of,
+    push_and_die,
+    push_and_tell,
+    push_and_wait,
+    resolve_and_die,
+)
 from tests.integration.release_world import World, aliased, listed, running_world, state
 
 pytestmark = pytest.mark.integration
@@ -36,6 +44,7 @@ DEATHS = [
     "tagging the registered version",
     "move_alias",
     "record",
+    "sealing",
 ]
 
 FORKSERVER = multiprocessing.get_context("forkserver")
@@ -350,3 +359,99 @@ def test_the_metrics_tell_what_serves_what_is_registered_and_what_the_gate_said(
     assert seen["retraining_verdict_info", "2026-11-03", "FAIL"] == 1
     assert seen["retraining_last_published_timestamp_seconds",] > day_of(MONDAY).start.timestamp()
     assert all(seen["retraining_source_up", source] == 1 for source in ("store", "model-server", "registry"))
+
+
+@pytest.mark.parametrize("death", ["taking the config back", "taking the directory away"])
+def test_a_withdrawal_that_was_killed_is_finished_by_the_next_try(
+    place: Place, registry: MlflowClient, death: str
+):
+    place.night(MONDAY)
+    before = state(place, registry) | {"registered": None}
+    fickle = place.prepare(TUESDAY, "fickle")
+
+    die(place, TUESDAY, fickle, death)
+    assert place.served() == FIRST
+    with pytest.raises(WrongAnswers):
+        place.push(TUESDAY, **fickle)
+
+    assert state(place, registry) | {"registered": None} == before
+
+
+@pytest.mark.parametrize(
+    "death", ["mlflow.MlflowClient.set_registered_model_alias", "ml.release.ledger.Ledger.finish"]
+)
+def test_whoever_dies_while_finishing_a_lost_push_leaves_it_to_the_next(
+    place: Place, registry: MlflowClient, undisturbed: dict[str, Any], death: str
+):
+    place.night(MONDAY)
+    prepared = place.prepare(TUESDAY, "better")
+    die(place, TUESDAY, prepared, "move_label")
+    resolving = FORKSERVER.Process(target=resolve_and_die, args=(place, WEDNESDAY, death))
+    resolving.start()
+    resolving.join()
+    assert resolving.exitcode == -signal.SIGKILL
+
+    assert place.store.read_json(place.resolve(WEDNESDAY))["version"] == SECOND
+    place.push(TUESDAY, **prepared)
+
+    assert state(place, registry) == undisturbed
+
+
+def push_together(place: Place, *pushes: tuple[int, dict[str, Artifact]]) -> list[tuple[int, str | None]]:
+    """Push from as many processes at once: each day, and what withheld it or None."""
+    together, told = FORKSERVER.Barrier(len(pushes)), FORKSERVER.Queue()
+    pushing = [
+        FORKSERVER.Process(target=push_and_tell, args=(place, day, prepared, together, told))
+        for day, prepared in pushes
+    ]
+    for process in pushing:
+        process.start()
+    answers = [told.get(timeout=120) for _ in pushes]
+    for process in pushing:
+        process.join()
+    return answers
+
+
+def test_of_two_publications_at_once_one_wins_and_the_other_names_it(place: Place, registry: MlflowClient):
+    place.night(MONDAY)
+    tuesday, wednesday = place.prepare(TUESDAY), place.prepare(WEDNESDAY)
+
+    withheld = dict(push_together(place, (TUESDAY, tuesday), (WEDNESDAY, wednesday)))
+
+    assert sorted(withheld) == [TUESDAY, WEDNESDAY]
+    (loser,) = [day for day in withheld if withheld[day]]
+    winner = THIRD if loser == TUESDAY else SECOND
+    assert f"judged against version {FIRST}, but now version {winner} is served" in str(withheld[loser])
+    assert place.served() == winner == place.ledger.last_served
+    assert aliased(registry, place, "production")["serving.version"] == str(winner)
+    assert place.directories() == [str(FIRST), str(winner)]
+
+
+def test_a_push_whose_lost_try_still_runs_moves_the_label_once(place: Place):
+    """Airflow takes a task for lost whose worker only went silent, and tries it again beside it."""
+    place.night(MONDAY)
+    prepared = place.prepare(TUESDAY)
+
+    withheld = push_together(place, (TUESDAY, prepared), (TUESDAY, prepared))
+
+    assert withheld == [(TUESDAY, None), (TUESDAY, None)]
+    moves = [entry["to"] for entry in place.ledger.entries() if entry["event"] == "moved"]
+    assert moves == [FIRST, SECOND]
+
+
+def test_the_lock_of_a_killed_holder_is_free(place: Place):
+    place.night(MONDAY)
+    held, next_night = place.prepare(TUESDAY), place.prepare(WEDNESDAY)
+    here, there = FORKSERVER.Pipe(duplex=False)
+    holder = FORKSERVER.Process(target=push_and_wait, args=(place, TUESDAY, held, there))
+    holder.start()
+    here.recv()
+    (path,) = place.store.root.glob(".locks/release*")
+    with pytest.raises(Timeout):
+        FileLock(path, timeout=0).acquire()
+
+    holder.kill()
+    holder.join()
+    place.push(WEDNESDAY, **next_night)
+
+    assert place.served() == THIRD
