@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 EXAMPLES_GROUP_ROWS = 65_536
 EXAMPLES_FILE_GROUPS = 16
+DICTIONARY_BYTES = 64 * 1024  # identifiers outgrow it soon; at Parquet's 1 MiB they cost time, and space too
 
 
 class ParquetFiles:
@@ -62,7 +63,12 @@ class ParquetFiles:
         self._held, self._held_rows = [rows], rows.num_rows
 
     def _open(self) -> None:
-        self._writer = pq.ParquetWriter(self._name(self._files), self._schema, compression="zstd")
+        self._writer = pq.ParquetWriter(
+            self._name(self._files),
+            self._schema,
+            compression="zstd",
+            dictionary_pagesize_limit=DICTIONARY_BYTES,
+        )
         self._files += 1
         self._groups = 0
 
