@@ -19,7 +19,16 @@ REPROCESS = Param(
 )
 PARALLEL = Param(1, type="integer", minimum=1, title="Nights at a time")
 BACKWARDS = Param(False, type="boolean", title="The last day first")
-WHAT_IF = Param("", type="string", title="What if", description="A name for a try that publishes nothing")
+WHAT_IF = Param(
+    "",
+    type="string",
+    pattern=r"^([a-z0-9][a-z0-9_-]{0,39})?$",
+    title="What if",
+    description="A name for a try of other settings or code: nothing of it is published",
+)
+WHAT_IF_SETTINGS = Param(
+    {}, type="object", title="Settings of the try", description='Such as {"training.epochs": 4}'
+)
 
 for pipeline in steps.load_valid_pipelines():
     with DAG(
@@ -34,6 +43,7 @@ for pipeline in steps.load_valid_pipelines():
             "max_active_runs": PARALLEL,
             "run_backwards": BACKWARDS,
             "what_if": WHAT_IF,
+            "what_if_settings": WHAT_IF_SETTINGS,
         },
         tags=["retraining", *pipeline.tags],
         doc_md=__doc__,

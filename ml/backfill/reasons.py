@@ -37,8 +37,6 @@ def changed_settings(wanted: Mapping[str, Any], last: Mapping[str, Any]) -> dict
 
 
 def _differences(wanted: Identity, last: Identity) -> Iterator[str]:
-    if wanted.variant != last.variant:
-        yield f"{NEVER_MADE} by the what-if {wanted.variant['name']}"
     changed = changed_settings(wanted.config, last.config)
     if changed.pop("schema", None):
         yield "schema.pbtxt changed"

@@ -30,7 +30,7 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser("backfill", help="Run some days again: plan it, run it, report it.")
     group = parser.add_subparsers(required=True, metavar="plan|run|report")
     plan = group.add_parser("plan", help="print it day by day; nothing is run or moved")
-    _add_days(add_pipeline(plan)).set_defaults(command=plan_backfill)
+    add_what_if(_add_days(add_pipeline(plan))).set_defaults(command=plan_backfill)
     plan.add_argument("--json", action="store_true", help="for machines")
     run = group.add_parser("run", help="walk the nights one after the other, and report them to MLflow")
     add_what_if(_add_days(add_pipeline(run))).set_defaults(command=run_backfill)

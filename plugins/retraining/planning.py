@@ -42,7 +42,8 @@ def backfill_command(plan: Mapping[str, Any], params: Mapping[str, Any]) -> str:
 
     Args:
         plan: as the planning step returned it.
-        params: ``reprocess_behavior``, ``max_active_runs``, ``run_backwards`` and ``what_if``.
+        params: ``reprocess_behavior``, ``max_active_runs``, ``run_backwards``, ``what_if`` and
+            ``what_if_settings``.
     """
     first, last = (plan["days"][at]["window"]["start"] for at in (0, -1))
     words = ["airflow", "backfill", "create", "--dag-id", f"retrain_{plan['pipeline']}"]
@@ -51,6 +52,10 @@ def backfill_command(plan: Mapping[str, Any], params: Mapping[str, Any]) -> str:
     words += ["--max-active-runs", str(params["max_active_runs"])]
     if params["run_backwards"]:
         words.append("--run-backwards")
-    if params["what_if"]:
-        words += ["--dag-run-conf", json.dumps({"what_if": params["what_if"]})]
-    return shlex.join(words)
+    return shlex.join([*words, "--dag-run-conf", json.dumps(_conf(params))])
+
+
+def _conf(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Never left out: a day's run would keep the parameters of an earlier what-if."""
+    given = ("what_if", "what_if_settings") if params["what_if"] else ()
+    return {name: params[name] for name in given}

@@ -13,7 +13,14 @@ from retraining.planning import PlanOperator, backfill_command
 
 from ml import steps
 
-PARAMS = {"reprocess_behavior": "completed", "max_active_runs": 2, "run_backwards": False, "what_if": ""}
+PARAMS = {
+    "reprocess_behavior": "completed",
+    "max_active_runs": 2,
+    "run_backwards": False,
+    "what_if": "",
+    "what_if_settings": {},
+}
+TRY = {"what_if": "more-epochs", "what_if_settings": {"training.epochs": 4}}
 
 
 def plan(*starts: str) -> dict[str, Any]:
@@ -31,7 +38,7 @@ def parsed(command: str) -> Any:
 def test_airflow_understands_the_command() -> None:
     days = plan("2026-11-01T23:00:00+00:00", "2026-11-02T23:00:00+00:00", "2026-11-03T23:00:00+00:00")
 
-    read = parsed(backfill_command(days, {**PARAMS, "run_backwards": True, "what_if": "more-epochs"}))
+    read = parsed(backfill_command(days, {**PARAMS, "run_backwards": True, **TRY}))
 
     assert read.dag_id == "retrain_clicks"
     assert (read.from_date.isoformat(), read.to_date.isoformat()) == (
@@ -39,13 +46,13 @@ def test_airflow_understands_the_command() -> None:
         "2026-11-03T23:00:00+00:00",
     )
     assert (read.reprocess_behavior, read.max_active_runs, read.run_backwards) == ("completed", 2, True)
-    assert json.loads(read.dag_run_conf) == {"what_if": "more-epochs"}
+    assert json.loads(read.dag_run_conf) == TRY
 
 
-def test_a_plain_backfill_needs_no_configuration() -> None:
+def test_a_plain_backfill_takes_the_parameters_of_an_earlier_what_if_away() -> None:
     read = parsed(backfill_command(plan("2026-11-01T00:00:00+00:00"), PARAMS))
 
-    assert (read.dag_run_conf, read.run_backwards) == (None, False)
+    assert (read.dag_run_conf, read.run_backwards) == ("{}", False)
 
 
 def test_the_plan_is_returned_with_the_command_that_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -242,7 +242,7 @@ def test_a_what_if_takes_the_days_data_and_publishes_nothing(nights: Nights) -> 
 
     [plan] = nights.plan(1, 1)
 
-    assert causes(plan)["statistics"] == "not made yet by the what-if more-epochs"
+    assert causes(plan)["statistics"] == "the what-if more-epochs makes its own"
     assert {"offsets", "examples"}.isdisjoint(made(plan))
     assert plan["publication"] == "nothing: a what-if is never published"
 
