@@ -18,6 +18,7 @@ ON_DISK = (
     "ml.release.versions.write_atomically",
     "ml.release.chain.sync",
     "ml.release.chain.write_atomically",
+    "ml.release.known_answers.write_atomically",
     "ml.release.model_config.write_atomically",
     "ml.release.staging.sync_tree",
     "ml.release.staging.sync",
@@ -26,12 +27,14 @@ ON_DISK = (
 )
 ELSEWHERE = (
     "ml.release.rest.RestServer.labelled_version",
+    "ml.release.rest.RestServer.is_available",
     "ml.release.rest.RestServer.predict",
     "ml.release.rpc.RpcServer.states",
     "ml.release.rpc.RpcServer.reload",
     "ml.release.rpc.RpcServer.predict",
     "mlflow.MlflowClient.search_model_versions",
     "mlflow.MlflowClient.set_model_version_tag",
+    "mlflow.MlflowClient.set_registered_model_tag",
     "mlflow.MlflowClient.set_registered_model_alias",
 )
 

@@ -31,11 +31,15 @@ from hypothesis.stateful import (
 from mlflow.exceptions import MlflowException
 
 from ml.artifact import Artifact, digest_file
-from ml.errors import Unavailable, Withheld
+from ml.errors import Misconfigured, Unavailable, Withheld
+from ml.release import Records
 from ml.release.failures import WrongAnswers
+from ml.release.golden_version import readmit
 from ml.release.registry import DIGEST, PRODUCTION
+from ml.release.rollback import roll_back
 from ml.release.tracking import open_mlflow
 from ml.release.versions import Version, Versions
+from ml.release.wish import Wish
 from tests.integration.publishing import day_of
 from tests.ml.release.histories import DAYS, Finding, Luck, Run, World, findings, luck, mishaps, opened_world
 from tests.ml.release.mishaps import Killed, Mishap
@@ -62,6 +66,9 @@ class FenceMachine(RuleBasedStateMachine):
         self.read: set[str] = set()
         self.logged: set[str] = set()
         self.seen: list[int] = []
+        self.condemned: set[int] = set()
+        self.wished: set[tuple[int | None, int | None]] = set()
+        self.wishes = 0
         self.is_settled = False
 
     @precondition(lambda self: self.tonight < DAYS)
@@ -84,13 +91,30 @@ class FenceMachine(RuleBasedStateMachine):
     def a_late_push_or_retry(self, run: Run, mishap: Mishap | None) -> None:
         self.push(run, mishap)
 
+    @precondition(lambda self: self.seen)
+    @rule(far=st.integers(0, 3), mishap=mishaps, again=st.booleans())
+    def a_person_goes_back(self, far: int, mishap: Mishap | None, again: bool) -> None:
+        """To the previous version, or to one that has served; and once more if the first try is lost."""
+        self.wishes += 1
+        to = str(self.seen[-far]) if 0 < far <= len(self.seen) else "previous"
+        target, wish = self.target_of(to), Wish(to, "for a test", f"wish {self.wishes}", is_run=True)
+        self.wished.add((self.serving, target))
+        outcome = self.go_back(wish, mishap)
+        if outcome in ("killed", "lost") and again:
+            outcome = self.go_back(wish, None)
+        self.is_settled = mishap is None and outcome == "done"
+        if outcome not in ("killed", "lost"):
+            assert outcome == ("nowhere" if target is None else "done")
+            assert target in (None, self.serving)
+
     @invariant()
-    def users_are_answered_by_what_was_blessed_and_never_by_older_data(self) -> None:
+    def users_are_answered_by_what_was_blessed_and_by_older_data_only_if_a_person_wants_it(self) -> None:
         for version in self.server.named[len(self.seen) :]:
             before = self.seen[-1] if self.seen else None
-            assert before is None or version // 1000 > before // 1000
-            assert any(self.permits(run, before, version) for run in self.judged)
-            self.seen.append(version)
+            if (before, version) not in self.wished:
+                assert before is None or version // 1000 > before // 1000
+                assert any(self.permits(run, before, version) for run in self.judged)
+            self.see(before, version)
         assert self.serving == (self.seen[-1] if self.seen else None)
 
     @invariant()
@@ -114,7 +138,7 @@ class FenceMachine(RuleBasedStateMachine):
         self.is_settled = False
 
     def teardown(self) -> None:
-        for version in self.seen:
+        for version in set(self.seen):
             found = self.place.serving.models_dir / self.place.model / str(version) / "saved_model.pb"
             model = self.place.store.manifest(self.version_of(version).model)
             assert digest_file(found) == model.files["saved_model/saved_model.pb"]["sha256"]
@@ -177,6 +201,28 @@ class FenceMachine(RuleBasedStateMachine):
         assert self.serving == (self.numbers[run.digest] if outcome == "done" else served)
         self.is_settled = True
 
+    def go_back(self, wish: Wish, mishap: Mishap | None) -> str:
+        records = Records(self.place.pipeline, self.place.store)
+        outcome = self.outcome_of(
+            lambda: roll_back(wish, records, self.place.serving, self.world.mlflow), mishap
+        )
+        self.count(f"went back: {outcome}")
+        return outcome
+
+    def target_of(self, to: str) -> int | None:
+        """Where a person gets to: previous is the last older version that served and was not left since."""
+        if to != "previous":
+            return int(to)
+        older = [number for number in self.seen if number < self.seen[-1] and number not in self.condemned]
+        return older[-1] if older else None
+
+    def see(self, before: int | None, version: int) -> None:
+        """The label has moved. Who goes back condemns what he leaves, and pardons what he goes to."""
+        self.seen.append(version)
+        self.condemned.discard(version)
+        if before is not None and version < before:
+            self.condemned.add(before)
+
     def judge(self, day: int, found: Finding, production: Artifact) -> Run:
         """Train, judge and log. The gate says the same whenever it is asked the same."""
         model = self.world.train(self.place, day, found.content)
@@ -205,6 +251,8 @@ class FenceMachine(RuleBasedStateMachine):
             return "withheld"
         if served and served.model["digest"] == run.digest:
             return "done"
+        if run.digest in {self.version_of(number).model["digest"] for number in self.condemned}:
+            return "withheld"
         if run.judged_against != self.serving or (served and day_of(run.day).end <= served.watermark):
             return "withheld"
         return "wrong answers" if run.content == "fickle" else "done"
@@ -223,6 +271,10 @@ class FenceMachine(RuleBasedStateMachine):
             return "withheld"
         except WrongAnswers:
             return "wrong answers"
+        except Misconfigured as misconfigured:
+            if "to go back to" not in str(misconfigured):
+                raise
+            return "nowhere"
         return "done"
 
     def permits(self, run: Run, before: int | None, version: int) -> bool:
@@ -276,3 +328,21 @@ def test_a_push_that_fails_where_one_was_killed_leaves_the_label_on_what_serves(
     history.server.restart()
 
     assert history.serving == served
+
+
+def test_a_version_that_has_served_stays_on_disk_when_its_second_push_fails(world: World) -> None:
+    history = FenceMachine(world)
+    history.run(1, BLESSED, CALM)
+    second = history.run(2, BLESSED, CALM)
+    history.go_back(Wish("previous", "for a test", "somebody"), None)
+    records = Records(history.place.pipeline, history.place.store)
+    readmitted = Wish(str(history.numbers[second.digest]), "for a test", "somebody")
+    readmit(readmitted, records, history.place.serving)
+    history.readings[2] += 1
+
+    history.run(
+        2, BLESSED, replace(CALM, pushing=Mishap("lost", at=0, effect="ml.release.rpc.RpcServer.predict"))
+    )
+
+    assert history.serving == history.numbers[history.judged[0].digest]
+    assert str(history.numbers[second.digest]) in history.place.directories()
