@@ -1,4 +1,4 @@
-"""The fence, proved on random histories: backfills, clears, retries, manual runs and deaths in any order.
+"""The fence, proved on random histories: backfills, clears, retries, roll-backs and deaths in any order.
 
 Every step runs the release code as it is, on a store of the history's own, a real registry and the model
 server's real core. ``make prove-fence`` runs many more histories than the suite does.
@@ -301,7 +301,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-def test_no_history_puts_older_or_unblessed_data_in_front_of_users(
+def test_no_history_puts_data_in_front_of_users_that_is_older_or_not_blessed(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started = time.monotonic()
