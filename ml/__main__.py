@@ -8,6 +8,7 @@
     python -m ml backfill plan --pipeline clicks --from 2026-11-01 --to 2026-11-20
     python -m ml backfill run --pipeline clicks --from 2026-11-01 --to 2026-11-20 --what-if other-code
     python -m ml statistics diff --pipeline clicks --from 2026-11-13 --to 2026-11-20
+    python -m ml housekeeping --pipeline clicks --dry-run
     python -m ml metrics --listen 127.0.0.1:9108
 
 A step runs what leads to it, and uses what is there already.
@@ -21,10 +22,10 @@ import sys
 from collections.abc import Callable
 
 from ml import steps
-from ml.commands import backfill, metrics, nights, schema, serving, statistics
+from ml.commands import backfill, housekeeping, metrics, nights, schema, serving, statistics
 from ml.errors import RetrainingError, Withheld
 
-GROUPS = (nights, schema, statistics, serving, backfill, metrics)
+GROUPS = (nights, schema, statistics, serving, backfill, housekeeping, metrics)
 STOPPED, WITHHELD = 1, 3
 
 

@@ -293,6 +293,8 @@ class Serving(Section):
         warmup_requests: how many real rows warm a version up, at most 1000.
         golden_requests: how many held-out rows the served version must answer like the offline model.
         connection: the Airflow Connection of the model server.
+        keep_versions: so many of the last versions stay on the model server's disk, besides those that are
+            served, labelled or to be gone back to. Part of no identity.
         canary: how a version is shown to a few users first; null publishes it to all at once. Part of no
             identity: it does not change what is pushed.
     """
@@ -303,6 +305,7 @@ class Serving(Section):
     warmup_requests: Annotated[int, Field(ge=0, le=1000)] = 100
     golden_requests: Count = 100
     connection: str = Field("serving_default", exclude=True)
+    keep_versions: Count = Field(5, exclude=True)
     canary: Canary | None = Field(None, exclude=True)
 
     @model_validator(mode="after")
@@ -321,6 +324,23 @@ class Snapshots(Section):
     """
 
     keep_days: Count = 30
+
+
+class Housekeeping(Section):
+    """How long the store keeps what nothing in service was made from; see docs/operations.md.
+
+    Days are counted from the end of an artifact's day, or from when a run last made or used it, whichever
+    is later. What is kept keeps what it was made from: a day stays as long as a model that learned from it.
+
+    Attributes:
+        examples_days: landed days. The topic has lost them long before, so nothing brings them back.
+        models_days: models, and the reports and verdicts of their nights.
+        what_if_days: all that a what-if has made.
+    """
+
+    examples_days: Count = 90
+    models_days: Count = 30
+    what_if_days: Count = 30
 
 
 class Pipeline(Section):
@@ -347,6 +367,7 @@ class Pipeline(Section):
     gate: Gate
     serving: Serving
     snapshots: Snapshots = Snapshots()
+    housekeeping: Housekeeping = Housekeeping()
 
     @property
     def schema_path(self) -> Path:

@@ -12,6 +12,7 @@
     │   ├── TooManyRejects   too many records could not be read as examples
     │   └── AnomaliesFound   the examples break the reviewed schema
     ├── Withheld             not a failure: gate or fence said no, serving is untouched
+    ├── Removed              housekeeping took an artifact away: run the step that makes it again
     └── StoreCorrupted       bytes do not match their digest
 
 Airflow learns by these dotted names which failures a retry can help; see
@@ -73,3 +74,7 @@ class Withheld(RetrainingError):
 
 class StoreCorrupted(RetrainingError):
     """Bytes in the store do not match the digest that they were written with."""
+
+
+class Removed(RetrainingError):
+    """Housekeeping has taken the artifact away. The step that made it can make it again."""

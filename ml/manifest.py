@@ -112,6 +112,21 @@ class Manifest:
                 f"Delete the directory {path.parent} and run the step that made it again."
             ) from error
 
+    @classmethod
+    def find(cls, directory: Path) -> Manifest | None:
+        """The manifest in an artifact's directory; None if there is no such directory.
+
+        Raises:
+            StoreCorrupted: if it cannot be read although the directory is there.
+        """
+        try:
+            return cls.read(directory / MANIFEST)
+        except StoreCorrupted:
+            # Housekeeping may take a directory away between a look at its parent and a look into it.
+            if directory.exists():
+                raise
+            return None
+
     @property
     def artifact(self) -> Artifact:
         """The artifact that this is the manifest of."""

@@ -20,13 +20,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from ml.artifact import Artifact, canonical_json, digest_file
 from ml.code_version import code_version
 from ml.durable import sync, sync_tree
 from ml.errors import Misconfigured, StoreCorrupted
 from ml.manifest import MANIFEST, SCHEME, Identity, Manifest
+from ml.removal import find_removal, removed
 
 log = logging.getLogger(__name__)
 
@@ -78,20 +79,23 @@ class Store:
         with self.lock(identity.uri.removeprefix(SCHEME)):
             if existing := self.find(identity):
                 log.info("%s is there already and is used as it is", existing["uri"])
+                # Housekeeping goes by when an artifact was last used, and this is the mark of it.
+                os.utime(self._path(existing["uri"]))
                 return existing
             return self._write(identity, write)
 
     def find(self, identity: Identity) -> Artifact | None:
         """The artifact of this identity if it has been written."""
-        if not self._path(identity.uri).exists():
+        manifest = Manifest.find(self._path(identity.uri))
+        if manifest is None:
             return None
-        manifest = Manifest.read(self._path(identity.uri) / MANIFEST)
         return Artifact(kind=identity.kind, uri=identity.uri, digest=manifest.digest)
 
     def open(self, artifact: Artifact) -> Path:
         """The artifact's directory, after every file in it has been checked.
 
         Raises:
+            Removed: if housekeeping has taken it away.
             StoreCorrupted: if a file is missing or differs, or it is not the artifact asked for.
         """
         path = self._path(artifact["uri"])
@@ -103,8 +107,11 @@ class Store:
         """The manifest of an artifact, after its digest has been checked.
 
         Raises:
+            Removed: if housekeeping has taken the artifact away.
             StoreCorrupted: if it is missing or is not the manifest of this artifact.
         """
+        if removal := find_removal(self.root, artifact["uri"]):
+            raise removed(artifact["uri"], removal)
         path = self._path(artifact["uri"]) / MANIFEST
         manifest = Manifest.read(path)
         if not manifest.computed_digest() == manifest.digest == artifact["digest"]:
@@ -126,16 +133,33 @@ class Store:
             StoreCorrupted: if one of them cannot be read.
         """
         paths = (self.root / pipeline / kind).glob(f"*/{MANIFEST}")
-        found = [Manifest.read(path) for path in paths if path.parent.suffix != PARTIAL]
-        return sorted(found, key=lambda manifest: manifest.created_at)
+        found = [Manifest.find(path.parent) for path in paths if path.parent.suffix != PARTIAL]
+        return sorted(filter(None, found), key=lambda manifest: manifest.created_at)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
         """Hold a lock that no other process holds; the kernel releases it with its holder."""
+        with FileLock(self._lock_path(name)):
+            yield
+
+    @contextmanager
+    def lock_if_free(self, name: str) -> Iterator[bool]:
+        """Hold the same lock if nobody else does, and say whether; never wait for it."""
+        lock = FileLock(self._lock_path(name), timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def _lock_path(self, name: str) -> Path:
         path = self.root / ".locks" / (name.replace("/", "~") + ".lock")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path):
-            yield
+        return path
 
     def _write(self, identity: Identity, write: Callable[[Draft], None]) -> Artifact:
         path = self._path(identity.uri)

@@ -22,7 +22,17 @@ VARIABLE, SETTINGS_VARIABLE = "RETRAIN_WHAT_IF", "RETRAIN_WHAT_IF_SETTINGS"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 # What decides where a night publishes, when it runs, and whom it tells. None of it is a what-if's to change.
-FIXED = ("name", "owner", "description", "tags", "serving", "landing.connection", "landing.time_zone")
+FIXED = (
+    "name",
+    "owner",
+    "description",
+    "tags",
+    "serving",
+    "landing.connection",
+    "landing.time_zone",
+    "snapshots",
+    "housekeeping",
+)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from ml.artifact import Artifact, digest_of
 from ml.config import Pipeline
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import Misconfigured, StoreCorrupted
-from ml.manifest import MANIFEST, SCHEME, Manifest
 from ml.release.known_answers import KnownAnswers
 from ml.release.ledger import Ledger
 from ml.release.registry import PRODUCTION, Registry
@@ -185,9 +184,5 @@ def _statistics(version: Version, store: Store) -> list[Artifact]:
 
 def _pushed(version: Version, pipeline: Pipeline, store: Store) -> Artifact | None:
     """None if the push that served it was lost before it wrote its artifact."""
-    for path in sorted((store.root / pipeline.name / "pushed_model").glob(f"*/{MANIFEST}")):
-        manifest = Manifest.read(path)
-        if path.parent.suffix != ".partial" and manifest.facts.get("version") == version.number:
-            uri = f"{SCHEME}{path.parent.relative_to(store.root)}"
-            return Artifact(kind="pushed_model", uri=uri, digest=manifest.digest)
-    return None
+    manifests = store.manifests(pipeline.name, "pushed_model")
+    return next((one.artifact for one in manifests if one.facts.get("version") == version.number), None)

@@ -58,6 +58,12 @@ class Registry:
         version = self._aliased(alias)
         return version.tags.get(DIGEST, "") if version else None
 
+    def aliased_digests(self) -> dict[str, str]:
+        """Alias → digest of its model, of all aliases; an empty digest for a model of somebody else."""
+        models = self._client.search_registered_models(f"name = '{self.name}'", max_results=1)
+        aliases = models[0].aliases if models else {}
+        return {alias: self.aliased_digest(alias) or "" for alias in sorted(aliases)}
+
     def production_version(self) -> int | None:
         """The number that ``production`` is served as; None if there is no such alias, or no number yet."""
         version = self._aliased(PRODUCTION)

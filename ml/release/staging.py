@@ -44,7 +44,7 @@ def stage(store: Store, model: Artifact, target: Path, warmup: list[PredictionLo
         verify(store, model, target)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    _forget_lost_tries(target.parent)
+    forget_lost_tries(target.parent)
     staging = target.with_name(f"{STAGING}{target.name}")
     shutil.copytree(store.open(model) / SAVED_MODEL, staging)
     if warmup:
@@ -57,7 +57,7 @@ def stage(store: Store, model: Artifact, target: Path, warmup: list[PredictionLo
 def unstage(target: Path) -> None:
     """Take a version's directory away: out of the server's sight in one move, then off the disk."""
     if target.exists():
-        _forget_lost_tries(target.parent)
+        forget_lost_tries(target.parent)
         withdrawn = target.with_name(f"{STAGING}withdrawn-{target.name}")
         target.rename(withdrawn)
         shutil.rmtree(withdrawn)
@@ -90,7 +90,8 @@ def _write_warmup(path: Path, records: list[PredictionLog]) -> None:
             writer.write(record.SerializeToString(deterministic=True))
 
 
-def _forget_lost_tries(directory: Path) -> None:
+def forget_lost_tries(directory: Path) -> None:
+    """Delete what lost stagings and removals have left behind. Only under the publication lock."""
     for lost in directory.glob(f"{STAGING}*"):
         shutil.rmtree(lost)
 

@@ -15,6 +15,7 @@ from ml.steps.data import (
     measure_drift,
     validate_examples,
 )
+from ml.steps.housekeeping import housekeep, plan_housekeeping, render_housekeeping
 from ml.steps.landing import land_examples
 from ml.steps.metrics import serve_metrics
 from ml.steps.model import evaluate_candidate, stop_training, train_candidate
@@ -43,6 +44,7 @@ __all__ = [
     "diff_statistics",
     "evaluate_candidate",
     "gather_window",
+    "housekeep",
     "infer_schema",
     "land_examples",
     "load_pipeline",
@@ -51,6 +53,7 @@ __all__ = [
     "measure_drift",
     "pipeline_names",
     "plan_backfill",
+    "plan_housekeeping",
     "push_model",
     "read_backfill",
     "read_ledger",
@@ -58,6 +61,7 @@ __all__ = [
     "readmit",
     "reconcile",
     "rehearse_golden",
+    "render_housekeeping",
     "render_plan",
     "report_backfill",
     "resolve_production",

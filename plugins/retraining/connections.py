@@ -50,5 +50,6 @@ READERS: dict[str, tuple[type[connections.Connection], Any]] = {
     "kafka": (connections.KafkaConnection, _kafka),
     "mlflow": (connections.MlflowConnection, _mlflow),
     "serving": (connections.ServingConnection, _serving),
+    "canary": (connections.ServingConnection, _serving),
     "scratch": (connections.ServingConnection, _serving),
 }

@@ -9,7 +9,11 @@ from airflow.models.xcom import XComModel
 from sqlalchemy.orm import object_session
 
 # By the beginning of the DAG's id: what the note begins with, and the task that has the sentence.
-SUMMARIES = {"retrain_": ("Verdict: ", "log_to_mlflow"), "backfill_": ("Plan: ", "plan_backfill")}
+SUMMARIES = {
+    "retrain_": ("Verdict: ", "log_to_mlflow"),
+    "backfill_": ("Plan: ", "plan_backfill"),
+    "housekeeping_": ("Plan: ", "plan_housekeeping"),
+}
 MAX_NOTE = 1000  # Airflow's column; PostgreSQL refuses more, and with it the scheduler's transaction
 
 

@@ -35,7 +35,7 @@ print(json.dumps({
 """
 HEAVY = """
 import sys
-import dags.retrain, dags.backfill, dags.backfill_report
+import dags.retrain, dags.backfill, dags.backfill_report, dags.housekeeping
 print(*(name for name in ("tensorflow", "tf_keras", "tensorflow_data_validation", "mlflow", "confluent_kafka",
                           "pyarrow", "pandas", "matplotlib") if name in sys.modules))
 """

@@ -1,0 +1,40 @@
+"""``python -m ml housekeeping``: remove what is no longer needed, or say what would be."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from typing import Any
+
+from ml import steps
+from ml.commands.arguments import add_pipeline
+from ml.connections import (
+    CANARY_VARIABLE,
+    MLFLOW_VARIABLE,
+    SERVING_VARIABLE,
+    MlflowConnection,
+    ServingConnection,
+)
+
+
+def add_to(commands: Any) -> None:
+    """Add the command."""
+    parser = add_pipeline(
+        commands.add_parser("housekeeping", help="Remove old versions and artifacts that nothing needs.")
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be removed, and why")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.set_defaults(command=housekeep)
+
+
+def housekeep(chosen: argparse.Namespace) -> str:
+    """Remove it, or say what would be removed."""
+    done = steps.housekeep(
+        chosen.pipeline,
+        chosen.dry_run,
+        serving=ServingConnection.from_variable(SERVING_VARIABLE),
+        mlflow=MlflowConnection.from_variable(MLFLOW_VARIABLE),
+        canary=ServingConnection.from_variable(CANARY_VARIABLE) if CANARY_VARIABLE in os.environ else None,
+    )
+    return json.dumps(done, indent=2) if chosen.json else steps.render_housekeeping(done)

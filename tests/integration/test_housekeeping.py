@@ -1,0 +1,221 @@
+"""Housekeeping on real servers: users notice nothing, and every way back that was promised stays open."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import pkgutil
+import shutil
+import signal
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import grpc
+import httpx
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
+
+from ml.config import Housekeeping
+from ml.errors import Removed
+from ml.housekeeping import House, housekeep, plan_housekeeping
+from ml.release import Records
+from ml.release.golden_version import set_golden
+from ml.release.rollback import roll_back
+from ml.release.rpc import predict_request
+from ml.release.server import ModelServer
+from ml.release.wish import Wish
+from tests.integration.publishing import Place
+from tests.integration.release_world import World, listed, running_world
+from tests.integration.traffic import Reply, asking
+
+pytestmark = pytest.mark.integration
+
+ONE, TWO, THREE, FOUR, FIVE = (20261100001 + day * 1000 for day in range(2, 7))
+LATER = datetime.now(timezone.utc) + timedelta(days=100)
+ENOUGH = 200
+
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(["ml.release.old_versions", "mlflow"])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with running_world(tmp_path_factory.mktemp("housekeeping")) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def place(world: World, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A pipeline after five nights, with its second version golden and its first one loaded by somebody."""
+    home = tmp_path_factory.mktemp("home") / "store"
+    place = Place(home, "swept", world.serving, world.mlflow, world.saved_models)
+    for day in range(2, 7):
+        place.night(day)
+    golden = Wish(to=str(TWO), reason="two calm weeks", who="a person")
+    set_golden(golden, records_of(place), place.serving, place.mlflow)
+    load(place, ONE)
+    return place
+
+
+def records_of(place: Place) -> Records:
+    return Records(place.pipeline, place.store)
+
+
+def house_of(place: Place) -> House:
+    """A house in which two versions, and what is younger than a week, are kept."""
+    limits = Housekeeping(examples_days=7, models_days=7, what_if_days=7)
+    serving = place.pipeline.serving.model_copy(update={"keep_versions": 2})
+    pipeline = place.pipeline.model_copy(update={"serving": serving, "housekeeping": limits})
+    return House(pipeline, place.store, (place.serving,), place.mlflow)
+
+
+def load(place: Place, version: int) -> None:
+    with ModelServer(place.serving, place.model) as server:
+        entry = server.entry().offering(version, "stable", place.served())
+        server.apply(entry, 60)
+        server.rpc.await_available(version, 60, None)
+
+
+def loaded(place: Place) -> list[int]:
+    with ModelServer(place.serving, place.model) as server:
+        return sorted(number for number, state in server.rpc.states().items() if state.name == "AVAILABLE")
+
+
+def files(place: Place) -> dict[str, int]:
+    """Every file of the store but its locks, and of the model server, with the time of its last change."""
+    roots = (place.store.root, place.serving.models_dir)
+    paths = (path for root in roots for path in root.rglob("*") if path.is_file())
+    return {str(path): path.stat().st_mtime_ns for path in paths if ".locks" not in path.parts}
+
+
+class Asked:
+    """Users who name the label that users name, over one face of the server."""
+
+    def __init__(self, place: Place, face: str) -> None:
+        self.face, self._place = face, place
+        known = records_of(place).known_answers.read(FIVE)
+        assert known is not None
+        self._columns = {name: values[:1] for name, values in known[0].items()}
+        self._client = httpx.Client(base_url=place.serving.rest, timeout=60)
+        self._channel = grpc.insecure_channel(place.serving.grpc)
+        self._predict = PredictionServiceStub(self._channel).Predict
+
+    def ask(self, user: str) -> Reply:
+        try:
+            return Reply(self.face, user, self._score())
+        except (httpx.HTTPError, grpc.RpcError) as error:
+            return Reply(self.face, user, None, repr(error))
+
+    def close(self) -> None:
+        self._client.close()
+        self._channel.close()
+
+    def _score(self) -> float:
+        if self.face == "grpc":
+            request = predict_request(self._place.model, self._columns)
+            request.model_spec.version_label = "stable"
+            (output,) = self._predict(request, timeout=60).outputs.values()
+            return float(np.ravel(tf.make_ndarray(output))[0])
+        inputs = {name: values.tolist() for name, values in self._columns.items()}
+        path = f"/v1/models/{self._place.model}/labels/stable:predict"
+        answer = self._client.post(path, content=json.dumps({"inputs": inputs}))
+        answer.raise_for_status()
+        return float(np.ravel(answer.json()["outputs"])[0])
+
+
+def test_a_plan_changes_nothing(place: Place) -> None:
+    before = files(place), listed(place), loaded(place)
+
+    plan = plan_housekeeping(house_of(place), LATER)
+
+    assert [one.name for one in plan.versions] == [f"version {number}" for number in (ONE, THREE)]
+    assert "golden" in plan.kept_versions[TWO]
+    assert (files(place), listed(place), loaded(place)) == before
+
+
+def test_a_version_that_is_loaded_goes_under_load_without_a_failed_request(place: Place) -> None:
+    assert ONE in loaded(place)
+    with asking([Asked(place, "rest"), Asked(place, "grpc")], ["someone"]) as traffic:
+        traffic.await_more(ENOUGH)
+        housekeep(house_of(place), LATER)
+        traffic.await_more(ENOUGH)
+
+    assert traffic.failures == []
+    assert {reply.face for reply in traffic.replies} == {"rest", "grpc"}
+    assert len({round(reply.score or 0, 5) for reply in traffic.replies}) == 1
+    assert place.directories() == [str(number) for number in (TWO, FOUR, FIVE)]
+    assert loaded(place) == [TWO, FOUR, FIVE]
+
+
+def test_models_in_service_stay_with_all_that_they_were_made_from(place: Place) -> None:
+    housekeep(house_of(place), LATER)
+
+    for number in (TWO, FOUR, FIVE):
+        version = records_of(place).versions.find(number)
+        assert version is not None
+        window = place.store.manifest(version.model).identity.inputs["training_window"]
+        assert window is not None
+        place.store.open(version.model)
+        for artifact in place.store.manifest(window).identity.inputs.values():
+            assert artifact is not None
+            place.store.open(artifact)
+
+
+def test_a_second_housekeeping_finds_nothing_to_do(place: Place) -> None:
+    housekeep(house_of(place), LATER)
+    before = files(place)
+
+    _, sweep = housekeep(house_of(place), LATER)
+
+    assert (sweep.removed, sweep.spared) == ([], {})
+    assert files(place) == before
+
+
+def test_the_ways_back_stay_open_and_a_way_that_is_gone_says_so(place: Place) -> None:
+    housekeep(house_of(place), LATER)
+
+    for to in ("golden", str(FIVE)):
+        done = roll_back(Wish(to, "to see", "a person"), records_of(place), place.serving, place.mlflow)
+        assert place.served() == done.version
+    with pytest.raises(Removed, match="was removed by housekeeping on"):
+        roll_back(Wish(str(THREE), "to see", "a person"), records_of(place), place.serving, place.mlflow)
+    assert place.served() == FIVE
+
+
+@pytest.mark.parametrize("moment", ["ml.release.server.ModelServer.apply", "shutil.rmtree"])
+def test_a_housekeeping_that_is_killed_is_finished_by_the_next(place: Place, moment: str) -> None:
+    housekeep(house_of(place), LATER)
+    restage(place, TWO, THREE)
+
+    lost = FORKSERVER.Process(target=housekeep_and_die, args=(place, moment))
+    lost.start()
+    lost.join()
+    assert lost.exitcode == -signal.SIGKILL
+    assert place.served() == FIVE
+
+    housekeep(house_of(place), LATER)
+    assert place.directories() == [str(number) for number in (TWO, FOUR, FIVE)]
+    assert THREE not in loaded(place)
+
+
+def restage(place: Place, source: int, version: int) -> None:
+    """Put an old version on the disk once more and have it loaded."""
+    directory = place.serving.models_dir / place.model
+    shutil.copytree(directory / str(source), directory / f".staging-{version}")
+    (directory / f".staging-{version}").rename(directory / str(version))
+    load(place, version)
+
+
+def housekeep_and_die(place: Place, moment: str) -> None:
+    """Keep house in this process, and be killed instead of doing this."""
+    owner, _, name = moment.rpartition(".")
+
+    def die(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(pkgutil.resolve_name(owner), name, die)
+    housekeep(house_of(place), LATER)
