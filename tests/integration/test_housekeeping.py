@@ -50,14 +50,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def place(world: World, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A pipeline after five nights, with its second version golden and its first one loaded by somebody."""
+    """A pipeline after five nights, with its first version golden and its second one loaded by somebody."""
     home = tmp_path_factory.mktemp("home") / "store"
     place = Place(home, "swept", world.serving, world.mlflow, world.saved_models)
     for day in range(2, 7):
         place.night(day)
-    golden = Wish(to=str(TWO), reason="two calm weeks", who="a person")
+    golden = Wish(to=str(ONE), reason="two calm weeks", who="a person")
     set_golden(golden, records_of(place), place.serving, place.mlflow)
-    load(place, ONE)
+    load(place, TWO)
     return place
 
 
@@ -132,13 +132,13 @@ def test_a_plan_changes_nothing(place: Place) -> None:
 
     plan = plan_housekeeping(house_of(place), LATER)
 
-    assert [one.name for one in plan.versions] == [f"version {number}" for number in (ONE, THREE)]
-    assert "golden" in plan.kept_versions[TWO]
+    assert [one.name for one in plan.versions] == [f"version {number}" for number in (TWO, THREE)]
+    assert "golden" in plan.kept_versions[ONE]
     assert (files(place), listed(place), loaded(place)) == before
 
 
 def test_a_version_that_is_loaded_goes_under_load_without_a_failed_request(place: Place) -> None:
-    assert ONE in loaded(place)
+    assert TWO in loaded(place)
     with asking([Asked(place, "rest"), Asked(place, "grpc")], ["someone"]) as traffic:
         traffic.await_more(ENOUGH)
         housekeep(house_of(place), LATER)
@@ -147,14 +147,14 @@ def test_a_version_that_is_loaded_goes_under_load_without_a_failed_request(place
     assert traffic.failures == []
     assert {reply.face for reply in traffic.replies} == {"rest", "grpc"}
     assert len({round(reply.score or 0, 5) for reply in traffic.replies}) == 1
-    assert place.directories() == [str(number) for number in (TWO, FOUR, FIVE)]
-    assert loaded(place) == [TWO, FOUR, FIVE]
+    assert place.directories() == [str(number) for number in (ONE, FOUR, FIVE)]
+    assert loaded(place) == [ONE, FOUR, FIVE]
 
 
 def test_models_in_service_stay_with_all_that_they_were_made_from(place: Place) -> None:
     housekeep(house_of(place), LATER)
 
-    for number in (TWO, FOUR, FIVE):
+    for number in (ONE, FOUR, FIVE):
         version = records_of(place).versions.find(number)
         assert version is not None
         window = place.store.manifest(version.model).identity.inputs["training_window"]
@@ -182,14 +182,14 @@ def test_the_ways_back_stay_open_and_a_way_that_is_gone_says_so(place: Place) ->
         done = roll_back(Wish(to, "to see", "a person"), records_of(place), place.serving, place.mlflow)
         assert place.served() == done.version
     with pytest.raises(Removed, match="was removed by housekeeping on"):
-        roll_back(Wish(str(THREE), "to see", "a person"), records_of(place), place.serving, place.mlflow)
+        roll_back(Wish(str(TWO), "to see", "a person"), records_of(place), place.serving, place.mlflow)
     assert place.served() == FIVE
 
 
 @pytest.mark.parametrize("moment", ["ml.release.server.ModelServer.apply", "shutil.rmtree"])
 def test_a_housekeeping_that_is_killed_is_finished_by_the_next(place: Place, moment: str) -> None:
     housekeep(house_of(place), LATER)
-    restage(place, TWO, THREE)
+    restage(place, ONE, THREE)
 
     lost = FORKSERVER.Process(target=housekeep_and_die, args=(place, moment))
     lost.start()
@@ -198,7 +198,7 @@ def test_a_housekeeping_that_is_killed_is_finished_by_the_next(place: Place, mom
     assert place.served() == FIVE
 
     housekeep(house_of(place), LATER)
-    assert place.directories() == [str(number) for number in (TWO, FOUR, FIVE)]
+    assert place.directories() == [str(number) for number in (ONE, FOUR, FIVE)]
     assert THREE not in loaded(place)
 
 
