@@ -11,6 +11,8 @@ from ml.day import Day
 from ml.decisions import Decision, Decisions, deciding
 from ml.errors import Misconfigured, WindowExpired
 from ml.identities import identify_examples, identify_offsets
+from ml.manifest import Identity
+from ml.removal import find_removal
 from ml.training_window import days_before
 
 if TYPE_CHECKING:
@@ -88,11 +90,24 @@ def _check_refreshed(day: Day, decision: Decision, examples: Artifact) -> None:
 
 
 def _land(day: Day, decision: Decision, kafka: KafkaConnection) -> Artifact:
+    identity = identify_offsets(day, decision)
+    try:
+        return _land_offsets(day, identity, decision, kafka)
+    except WindowExpired as expired:
+        if removal := find_removal(day.store.root, identity.uri):
+            raise WindowExpired(
+                f"{expired} {day.name} had been landed before, and housekeeping removed that on "
+                f"{removal.at[:10]}: {removal.reason}.",
+                expired.evidence,
+            ) from expired
+        raise
+
+
+def _land_offsets(day: Day, identity: Identity, decision: Decision, kafka: KafkaConnection) -> Artifact:
     from ml import landing
 
     offsets = day.store.produce(
-        identify_offsets(day, decision),
-        lambda draft: landing.resolve_offsets(day.pipeline, day.window, decision, kafka, draft),
+        identity, lambda draft: landing.resolve_offsets(day.pipeline, day.window, decision, kafka, draft)
     )
     earlier = None if decision.refresh else _days_landed_before(day)
     source = landing.Source(day.store.open(offsets), earlier, kafka)
