@@ -5,7 +5,7 @@ RUN := .venv/bin/python
 export RETRAIN_HOME ?= var
 FENCE_HISTORIES ?= 500
 
-.PHONY: help install demo up clean-demo test test-fast prove-fence prove-backfill lint lock env bench-landing bench-quality bench-statistics bench-evaluation bench-night
+.PHONY: help install demo up clean-demo test test-fast prove-fence prove-backfill lint lock env bench-landing bench-quality bench-statistics bench-evaluation bench-night bench-serving
 
 help:  ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -58,3 +58,6 @@ bench-quality: install  ## AUC against DeepCTR, logistic regression and the know
 
 bench-night: install  ## A whole night of a million records: seconds, rates and memory of every step
 	@$(RUN) -m benchmarks.night
+
+bench-serving: install  ## The label moves under constant load: failed and wrong answers, seconds to go back
+	@$(RUN) -m benchmarks.serving

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ml.release.router import ROUTES
-from tests.demo.model_server.process import HOST, ModelServerProcess
+from tests.demo.model_server.process import HOST
 from tests.demo.process import ManagedProcess, free_port, listens
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "router"
@@ -40,6 +41,18 @@ server {{
 PATIENCE_SECONDS = 30.0
 
 
+class ModelServer(Protocol):
+    """Where a model server is."""
+
+    @property
+    def rest(self) -> str:
+        """Its REST address, ``http://host:port``."""
+
+    @property
+    def grpc(self) -> str:
+        """Its gRPC address, ``host:port``."""
+
+
 @dataclass(frozen=True)
 class Router:
     """A running router.
@@ -66,8 +79,8 @@ def is_router_installed() -> bool:
 def running_router(
     home: Path,
     models: Path,
-    stable: ModelServerProcess,
-    canary: ModelServerProcess | None = None,
+    stable: ModelServer,
+    canary: ModelServer | None = None,
     patience: float = PATIENCE_SECONDS,
 ) -> Iterator[Router]:
     """Run nginx with the product's configuration on free ports of 127.0.0.1.
@@ -97,7 +110,7 @@ def running_router(
         )
 
 
-def _addresses(stable: ModelServerProcess, canary: ModelServerProcess | None) -> dict[str, str]:
+def _addresses(stable: ModelServer, canary: ModelServer | None) -> dict[str, str]:
     servers = {"stable": stable, "canary": canary or stable}
     rest = {f"{track}_rest": server.rest.removeprefix("http://") for track, server in servers.items()}
     return rest | {f"{track}_grpc": server.grpc for track, server in servers.items()}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -40,6 +41,7 @@ class Place:
         home: of the store.
         model: the served model's name, one for each test.
         saved_models: directories of SavedModels by name.
+        name: of the pipeline; its settings are those for clicks.
     """
 
     home: Path
@@ -47,12 +49,14 @@ class Place:
     serving: ServingConnection
     mlflow: MlflowConnection
     saved_models: Path
+    name: str = "clicks"
 
     @property
     def pipeline(self) -> Pipeline:
         clicks = read_clicks()
         serving = {"model": self.model, "ready_seconds": 60, "golden_requests": 20, "warmup_requests": 5}
-        return clicks.model_copy(update={"serving": clicks.serving.model_copy(update=serving)})
+        changed = {"name": self.name, "serving": clicks.serving.model_copy(update=serving)}
+        return clicks.model_copy(update=changed)
 
     @property
     def store(self) -> Store:
@@ -65,7 +69,7 @@ class Place:
     def produce(
         self, kind: str, day: int, inputs: dict[str, Artifact | None], write: Callable[[Draft], None]
     ) -> Artifact:
-        return self.store.produce(Identity(kind, "clicks", day_of(day), inputs, {}), write)
+        return self.store.produce(Identity(kind, self.name, day_of(day), inputs, {}), write)
 
     def examples(self, day: int) -> Artifact:
         return self.produce("examples", day, {}, lambda draft: write_examples(self.pipeline, day, draft))
@@ -85,11 +89,11 @@ class Place:
 
         config = {"saved_model": saved_model}
         return self.store.produce(
-            Identity("model", "clicks", day_of(day), {"training_window": window}, config), write
+            Identity("model", self.name, day_of(day), {"training_window": window}, config), write
         )
 
     def resolve(self, day: int, attempt: int = 1) -> Artifact:
-        identity = Identity("production", "clicks", day_of(day), {}, {"attempt": attempt})
+        identity = Identity("production", self.name, day_of(day), {}, {"attempt": attempt})
         return self.store.produce(
             identity,
             lambda draft: release.resolve_production(
@@ -183,15 +187,26 @@ def save_models(directory: Path) -> None:
     """
     import tensorflow as tf
 
-    answers = {
-        "good": lambda price: tf.sigmoid(price / 10 - 2),
-        "better": lambda price: tf.sigmoid(price / 9 - 2),
-        "fickle": lambda price: tf.random.uniform(tf.shape(price)),
-    }
-    for name, answer in answers.items():
-        _save(directory / name, answer)
+    save_price_models(directory, {"good": 10, "better": 9})
+    _save(directory / "fickle", lambda price: tf.random.uniform(tf.shape(price)))
     shutil.copytree(directory / "good", directory / "broken")
     (directory / "broken" / "saved_model.pb").write_bytes(b"not a SavedModel")
+
+
+def save_price_models(directory: Path, divisors: Mapping[str, float]) -> None:
+    """SavedModels that answer what `price_score` says, by name."""
+    import tensorflow as tf
+
+    def by_price(divisor: float) -> Callable[[Any], Any]:
+        return lambda price: tf.sigmoid(price / divisor - 2)
+
+    for name, divisor in divisors.items():
+        _save(directory / name, by_price(divisor))
+
+
+def price_score(price: float, divisor: float) -> float:
+    """What a model of `save_price_models` must answer."""
+    return 1 / (1 + math.exp(2 - price / divisor))
 
 
 def _save(path: Path, answer: Callable[[Any], Any]) -> None:

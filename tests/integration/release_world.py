@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,4 +74,15 @@ def state(place: Place, registry: MlflowClient) -> dict[str, Any]:
         "production": aliased(registry, place, "production")["model.digest"],
         "registered": sorted((version.version, version.tags.get("serving.version")) for version in versions),
         "ledger": [{**entry, "time": None, "previous": None} for entry in place.ledger.entries()],
+    }
+
+
+def command_line(place: Place) -> dict[str, str]:
+    """What makes ``python -m ml … --pipeline clicks`` mean a place whose store is ``$RETRAIN_HOME/store``."""
+    return {
+        **os.environ,
+        "RETRAIN_HOME": str(place.home.parent),
+        "RETRAIN_CLICKS__SERVING__MODEL": place.model,
+        "RETRAIN_SERVING": place.serving.model_dump_json(),
+        "RETRAIN_MLFLOW": json.dumps({"uri": place.mlflow.uri}),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import signal
 import subprocess
 import sys
@@ -29,7 +28,14 @@ from ml.release.server import ModelServer
 from ml.release.wish import Wish
 from tests.demo.process import free_port
 from tests.integration.publishing import Place, kill_after
-from tests.integration.release_world import World, aliased, listed, running_serving, running_world
+from tests.integration.release_world import (
+    World,
+    aliased,
+    command_line,
+    listed,
+    running_serving,
+    running_world,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -148,15 +154,12 @@ def test_going_to_what_serves_changes_nothing(place: Place):
 def test_the_command_line_goes_back_without_tensorflow(place: Place):
     code = "import sys; from ml.__main__ import main; code = main(); print('tensorflow' in sys.modules, code)"
     arguments = ["rollback", "--pipeline", "clicks", "--to", "previous", "--reason", "clicks fell"]
-    environment = {
-        **os.environ,
-        "RETRAIN_HOME": str(place.home.parent),
-        "RETRAIN_CLICKS__SERVING__MODEL": place.model,
-        "RETRAIN_SERVING": place.serving.model_dump_json(),
-        "RETRAIN_MLFLOW": json.dumps({"uri": place.mlflow.uri}),
-    }
     answer = subprocess.run(
-        [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, *arguments],
+        env=command_line(place),
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
     assert f"clicks is served by {TWO} (before: {THREE})" in answer.stdout
