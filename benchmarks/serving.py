@@ -15,7 +15,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,8 @@ def main() -> None:
             print(f"{asked.rate:g} requests/s, REST and gRPC in turn, {os.cpu_count()} cores")
             seen = [(move, users.watch(move.old, move.new, move.run)) for move in moves(place)]
     print(render_table([row(*each) for each in seen], COLUMNS))
+    for problem, count in Counter(problems(seen)).items():
+        print(f"{count:,} x {problem}")
     sys.exit(any(seen.failed or seen.wrong or is_late(move, seen) for move, seen in seen))
 
 
@@ -115,6 +118,16 @@ def running_users(home: Path, place: Place, rate: float, routed: bool) -> Iterat
         asking(home / "users", place, MODELS, router.rest, router.grpc, rate) as users,
     ):
         yield users
+
+
+def problems(seen: Iterable[tuple[Move, Seen]]) -> Iterator[str]:
+    """What went wrong, in words, once for each request."""
+    for move, each in seen:
+        yield from (f"{move.name}: {answer.face} failed: {answer.error}" for answer in each.failed)
+        yield from (
+            f"{move.name}: {answer.face} answered {answer.score} (version {answer.version})"
+            for answer in each.wrong
+        )
 
 
 def is_late(move: Move, seen: Seen) -> bool:
