@@ -39,7 +39,8 @@ def report_finished_backfill(dag_run: Any) -> None:
     backfill = lock_backfill(session, dag_run.backfill_id)
     report_dag = REPORT_PREFIX + dag_run.dag_id.removeprefix(NIGHT_PREFIX)
     if is_over(session, backfill) and not is_reported(session, report_dag, backfill):
-        start_report(session, report_dag, backfill)
+        about = {"what_if": what_if_of(dag_run), **describe_nights(session, backfill)}
+        start_report(session, report_dag, run_id_of(backfill), about)
 
 
 def lock_backfill(session: Any, backfill_id: int) -> Any:
@@ -65,19 +66,19 @@ def is_reported(session: Any, report_dag: str, backfill: Any) -> bool:
     return session.scalar(select(DagRun.id).where(*same)) is not None
 
 
-def start_report(session: Any, report_dag: str, backfill: Any) -> None:
-    """Queue a run of the report's DAG."""
+def start_report(session: Any, report_dag: str, run_id: str, about: dict[str, Any]) -> None:
+    """Queue a run of the report's DAG about a backfill, as ``ml.steps.report_backfill`` takes it."""
     from airflow.models.serialized_dag import SerializedDagModel
     from airflow.utils.state import DagRunState
     from airflow.utils.types import DagRunTriggeredByType, DagRunType
 
     found = SerializedDagModel.get(report_dag, session=session)
     if found is None:
-        raise LookupError(f"Airflow knows no DAG {report_dag}, so nobody is told of backfill {backfill.id}")
+        raise LookupError(f"Airflow knows no DAG {report_dag}, so nobody is told of {about['key']}")
     found.dag.create_dagrun(
-        run_id=run_id_of(backfill),
+        run_id=run_id,
         run_after=datetime.now(timezone.utc),
-        conf={"backfill": describe_backfill(session, backfill)},
+        conf={"backfill": about},
         run_type=DagRunType.MANUAL,
         triggered_by=DagRunTriggeredByType.OPERATOR,
         state=DagRunState.QUEUED,
@@ -85,12 +86,11 @@ def start_report(session: Any, report_dag: str, backfill: Any) -> None:
     )
 
 
-def describe_backfill(session: Any, backfill: Any) -> dict[str, Any]:
-    """What ``ml.steps.report_backfill`` asks for."""
+def describe_nights(session: Any, backfill: Any) -> dict[str, Any]:
+    """Which backfill it is, since when, its nights, and why some of them were not logged."""
     logged = logging_states(session, backfill)
     return {
         "key": f"airflow/{backfill.id}",
-        "what_if": (backfill.dag_run_conf or {}).get("what_if", ""),
         "started_at": backfill.created_at.isoformat(),
         "nights": list(logged),
         "failed": {
@@ -99,6 +99,11 @@ def describe_backfill(session: Any, backfill: Any) -> dict[str, Any]:
             if state != "success"
         },
     }
+
+
+def what_if_of(dag_run: Any) -> str:
+    """What a night tried. A backfill without parameters leaves its nights those of the one before it."""
+    return str((dag_run.conf or {}).get("what_if", ""))
 
 
 def logging_states(session: Any, backfill: Any) -> dict[str, str | None]:
