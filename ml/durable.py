@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -16,6 +22,26 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
     beside.replace(path)
     sync(path.parent)
+
+
+@contextmanager
+def deleted_if_full(directory: Path) -> Iterator[None]:
+    """Delete what is being written if its disk turns out too small: whatever goes on there needs the room.
+
+    Raises:
+        OSError: saying so, if the disk, a quota or a limit of this process leaves no room.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        shutil.rmtree(directory, ignore_errors=True)
+        raise OSError(
+            error.errno,
+            f"{os.strerror(error.errno)}: there was no room for all of {directory}; expected it to fit. What "
+            "was half written is deleted, and nobody has read it. Make room there, and try again",
+        ) from error
 
 
 def sync_tree(path: Path) -> None:

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from ml.artifact import Artifact, canonical_json, digest_file
 from ml.code_version import code_version
-from ml.durable import sync, sync_tree
+from ml.durable import deleted_if_full, sync, sync_tree
 from ml.errors import Misconfigured, StoreCorrupted
 from ml.manifest import MANIFEST, SCHEME, Identity, Manifest
 from ml.removal import find_removal, removed
@@ -139,6 +139,11 @@ class Store:
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
         """Hold a lock that no other process holds; the kernel releases it with its holder."""
+        with self.lock_if_free(name) as free:
+            if free:
+                yield
+                return
+        log.info("another process is at work on %s; waiting until it is done", name)
         with FileLock(self._lock_path(name)):
             yield
 
@@ -167,23 +172,26 @@ class Store:
         if partial.exists():
             log.info("an earlier try stopped before it was done; starting again")
             shutil.rmtree(partial)
-        partial.mkdir(parents=True)
-        draft = Draft(partial, identity.kind, caveats=self._caveats_of(identity))
-        started = time.monotonic()
-        write(draft)
-        draft.measurements.setdefault("seconds", round(time.monotonic() - started, 3))
-        draft.measurements.setdefault("peak_mib", _peak_memory())
-        log.info(
-            "%s made in %.1f s, this process took up to %d MiB",
-            identity.kind,
-            draft.measurements["seconds"],
-            draft.measurements["peak_mib"],
-        )
-        manifest = _seal(identity, draft)
-        sync_tree(partial)
+        with deleted_if_full(partial):
+            partial.mkdir(parents=True)
+            manifest = self._fill(partial, identity, write)
+            sync_tree(partial)
         partial.rename(path)
         sync(path.parent)
         return Artifact(kind=identity.kind, uri=identity.uri, digest=manifest.digest)
+
+    def _fill(self, partial: Path, identity: Identity, write: Callable[[Draft], None]) -> Manifest:
+        draft = Draft(partial, identity.kind, caveats=self._caveats_of(identity))
+        started = time.monotonic()
+        write(draft)
+        measured = draft.measurements
+        measured.setdefault("seconds", round(time.monotonic() - started, 3))
+        measured.setdefault("peak_mib", _peak_memory())
+        log.info(
+            "%s made in %.1f s, this process took up to %d MiB",
+            identity.kind, measured["seconds"], measured["peak_mib"],
+        )  # fmt: skip
+        return _seal(identity, draft)
 
     def _caveats_of(self, identity: Identity) -> list[str]:
         """The caveats of everything that an artifact is made from, each once."""

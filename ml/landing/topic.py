@@ -34,6 +34,7 @@ SETTINGS: dict[str, str | int | bool] = {
     "fetch.wait.max.ms": 10,  # else the next partition waits while the broker waits for more of the last
     "fetch.message.max.bytes": 8 * 1024 * 1024,
     "queued.max.messages.kbytes": PREFETCH_KIBIBYTES,
+    "socket.timeout.ms": 20_000,  # a connection that died in silence is made anew before we give up
     "log_level": 0,  # it would fill the log with each attempt; what it notes comes with our errors
 }
 

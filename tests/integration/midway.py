@@ -1,16 +1,19 @@
-"""A step that is stopped in its middle: in a process of its own, which waits there to be killed."""
+"""A step that is stopped in its middle: in a process of its own, which waits there to be killed or let go."""
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import pkgutil
 import select
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +40,50 @@ class Moment:
     call: int = 1
 
 
+@dataclass(frozen=True)
+class Held:
+    """A process that waits in the middle of a step.
+
+    Attributes:
+        process: the process.
+    """
+
+    process: SpawnProcess
+    _line: Connection
+
+    def let_go(self) -> None:
+        """Let it go on."""
+        self._line.send("go on")
+
+    def came_of(self) -> Any:
+        """What the step returned, once it has."""
+        return self._line.recv()
+
+
+@contextmanager
+def held_at(moment: Moment, pipeline: str, day: date) -> Iterator[Held]:
+    """Walk to a moment of a step in another process, and hold it there; it ends with the block."""
+    here, there = SPAWN.Pipe()
+    process = SPAWN.Process(target=walk_and_wait, args=(moment, pipeline, day, there))
+    process.start()
+    there.close()
+    try:
+        here.recv()
+        yield Held(process, here)
+    finally:
+        process.kill()
+        process.join()
+
+
 def kill_at(moment: Moment, pipeline: str, day: date) -> int:
     """Walk to a moment of a step in another process and kill it there.
 
     Returns:
         How many processes had been started by it. All of them have ended too.
     """
-    here, there = SPAWN.Pipe(duplex=False)
-    process = SPAWN.Process(target=walk_and_wait, args=(moment, pipeline, day, there))
-    process.start()
-    there.close()
-    here.recv()
-    family = [os.pidfd_open(each) for each in _descendants(process.pid or 0)]
-    process.kill()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    with held_at(moment, pipeline, day) as held:
+        family = [os.pidfd_open(each) for each in _descendants(held.process.pid or 0)]
+    assert held.process.exitcode == -signal.SIGKILL
     for member in family:
         assert select.select([member], [], [], END_SECONDS)[0], f"an orphan of {moment.step} was left behind"
         os.close(member)
@@ -59,25 +91,25 @@ def kill_at(moment: Moment, pipeline: str, day: date) -> int:
 
 
 def walk_and_wait(moment: Moment, pipeline: str, day: date, there: Connection) -> None:
-    """Walk to the moment, tell, and do nothing more."""
+    """Walk to the moment, tell, and wait to be let go or killed."""
 
     def tell_and_wait() -> None:
         there.send(moment)
-        while True:
-            signal.pause()
+        there.recv()
 
     _stop_at(moment, tell_and_wait)
-    getattr(Walk(pipeline, Window.of_day(day, load_pipeline(pipeline).landing.time_zone)), moment.step)
+    walk = Walk(pipeline, Window.of_day(day, load_pipeline(pipeline).landing.time_zone))
+    there.send(getattr(walk, moment.step))
 
 
 def _stop_at(moment: Moment, wait: Any) -> None:
     owner, name = moment.function.rsplit(".", 1)
     holder = pkgutil.resolve_name(owner)
     function = getattr(holder, name)
-    remaining = iter(range(moment.call - 1))
+    calls = itertools.count(1)
 
     def call_or_wait(*arguments: Any, **settings: Any) -> Any:
-        if next(remaining, None) is None:
+        if next(calls) == moment.call:
             wait()
         return function(*arguments, **settings)
 

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from confluent_kafka.admin import AclOperation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml import steps
-from ml.artifact import Artifact, Window
+from ml.artifact import Window
 from ml.connections import KafkaConnection
 from ml.errors import DataRejected, Misconfigured, Unavailable
 from ml.store import Store
 from tests.demo.kafka import Kafka, running_kafka
-from tests.integration.oracle import Answer, Rules, judge, read_topic
+from tests.integration.landed import Landing, answer_of, check_against, plain
+from tests.integration.oracle import Answer
 from tests.integration.topic_kinds import (
-    COLUMNS,
     DAY,
     KINDS,
     MINUTE,
     SETTLE,
-    SLACK,
     Filled,
     Writer,
     create_time,
@@ -47,31 +41,6 @@ def kafka(kafka_can_run: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield kafka
 
 
-@dataclass(frozen=True)
-class Landing:
-    """A landed window.
-
-    Attributes:
-        artifact: the examples.
-        store: where they are.
-    """
-
-    artifact: Artifact
-    store: Store
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        return self.store.manifest(self.artifact).facts
-
-    def examples(self) -> list[dict[str, Any]]:
-        parts = sorted(self.store.open(self.artifact).glob("part-*.parquet"))
-        return list(pa.concat_tables(pq.read_table(part) for part in parts).to_pylist())
-
-    def rejects(self) -> dict[tuple[int, int], bytes | None]:
-        rows = pq.read_table(self.store.open(self.artifact) / "rejects.parquet").to_pylist()
-        return {(row["partition"], row["offset"]): row["value"] for row in rows}
-
-
 def land(home: Path, topic: str, window: Window, seek: str, kafka: dict[str, str]) -> Landing:
     """Land a window into a store of its own, whatever the counts say."""
     with pytest.MonkeyPatch.context() as patch:
@@ -87,27 +56,6 @@ def land(home: Path, topic: str, window: Window, seek: str, kafka: dict[str, str
                 raise
             artifact = rejected.evidence
     return Landing(artifact, store)
-
-
-def plain(kafka: Kafka) -> dict[str, str]:
-    return {"bootstrap.servers": kafka.bootstrap}
-
-
-def answer_of(kafka: Kafka, topic: str, window: Window) -> Answer:
-    rules = Rules(COLUMNS, "event_time", window.start_ms, window.end_ms, SETTLE, SLACK)
-    return judge(read_topic(plain(kafka), topic), rules)
-
-
-def check_against(answer: Answer, landing: Landing) -> None:
-    """The same examples with the same values, the same rejects, and the same counts."""
-    examples = {(row.pop("_partition"), row.pop("_offset")): row for row in landing.examples()}
-    assert examples == {
-        place: {name: example.get(name) for name in COLUMNS} for place, example in answer.accepted.items()
-    }
-    assert Counter(row["event_id"] for row in examples.values()) == answer.ids("event_id")
-    assert landing.rejects() == answer.rejected
-    assert landing.facts["accepted"] == len(answer.accepted)
-    assert sum(landing.facts["rejected"].values()) == len(answer.rejected)
 
 
 def check_both_ways(home: Path, kafka: Kafka, topic: str, window: Window) -> Answer:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -159,6 +160,18 @@ def test_a_killed_writer_is_followed_by_another_with_the_same_digest(tmp_path: P
 
     again = store.produce(identity(window), write_numbers)
     assert again == Store(tmp_path / "undisturbed").produce(identity(window), write_numbers)
+
+
+def test_a_writer_that_finds_no_room_leaves_none_taken(store: Store, window: Window) -> None:
+    def fill_the_disk(draft: Draft) -> None:
+        write_numbers(draft)
+        raise OSError(errno.ENOSPC, "wrote 3 bytes of 5")
+
+    with pytest.raises(OSError, match=r"no room for all of .* Make room there, and try again") as raised:
+        store.produce(identity(window), fill_the_disk)
+
+    assert raised.value.errno == errno.ENOSPC
+    assert not list(store.root.rglob("*.partial"))
 
 
 def test_two_writers_at_once_write_once(store: Store, window: Window) -> None:
