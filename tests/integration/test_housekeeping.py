@@ -9,7 +9,9 @@ import pkgutil
 import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -19,6 +21,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
+from ml.__main__ import main
 from ml.config import Housekeeping
 from ml.errors import Removed
 from ml.housekeeping import House, housekeep, plan_housekeeping
@@ -29,7 +32,7 @@ from ml.release.rpc import predict_request
 from ml.release.server import ModelServer
 from ml.release.wish import Wish
 from tests.integration.publishing import Place
-from tests.integration.release_world import World, listed, running_world
+from tests.integration.release_world import World, listed, running_serving, running_world
 from tests.integration.traffic import Reply, asking
 
 pytestmark = pytest.mark.integration
@@ -137,6 +140,26 @@ def test_a_plan_changes_nothing(place: Place) -> None:
     assert (files(place), listed(place), loaded(place)) == before
 
 
+def test_the_command_says_what_would_go_and_what_stays(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RETRAIN_HOME", str(place.home.parent))
+    monkeypatch.setenv("RETRAIN_CLICKS__SERVING__MODEL", place.model)
+    monkeypatch.setenv("RETRAIN_CLICKS__SERVING__KEEP_VERSIONS", "2")
+    monkeypatch.setenv("RETRAIN_SERVING", place.serving.model_dump_json())
+    monkeypatch.setenv("RETRAIN_MLFLOW", json.dumps({"uri": place.mlflow.uri}))
+    monkeypatch.setenv("COLUMNS", "200")
+    before = files(place)
+
+    assert main(["housekeeping", "--pipeline", "clicks", "--dry-run"]) == 0
+
+    said = capsys.readouterr().out
+    assert "Would be removed:" in said
+    assert f"version {TWO}" in said
+    assert "2 versions and 0 artifacts would be removed" in said
+    assert files(place) == before
+
+
 def test_a_version_that_is_loaded_goes_under_load_without_a_failed_request(place: Place) -> None:
     assert TWO in loaded(place)
     with asking([Asked(place, "rest"), Asked(place, "grpc")], ["someone"]) as traffic:
@@ -200,6 +223,30 @@ def test_a_housekeeping_that_is_killed_is_finished_by_the_next(place: Place, mom
     housekeep(house_of(place), LATER)
     assert place.directories() == [str(number) for number in (ONE, FOUR, FIVE)]
     assert THREE not in loaded(place)
+
+
+def test_what_a_second_server_has_labelled_stays_and_the_rest_goes_from_both(
+    place: Place, tmp_path: Path
+) -> None:
+    housekeep(house_of(place), LATER)
+    with running_serving(tmp_path) as canary:
+        beside = replace(place, serving=canary)
+        shutil.copytree(
+            place.serving.models_dir / place.model / str(ONE), canary.models_dir / place.model / "1"
+        )
+        for version in (TWO, THREE):
+            restage(place, ONE, version)
+            restage(beside, 1, version)
+        with ModelServer(canary, place.model) as server:
+            server.apply(server.entry().labelled(THREE, "canary"), 60)
+
+        plan, _ = housekeep(replace(house_of(place), servers=(place.serving, canary)), LATER)
+
+        assert plan.kept_versions[THREE] == "labelled canary"
+        assert plan.kept_versions[1] == "not published from this store"
+        assert place.directories() == [str(number) for number in (ONE, THREE, FOUR, FIVE)]
+        assert beside.directories() == ["1", str(THREE)]
+        assert loaded(beside) == [THREE]
 
 
 def restage(place: Place, source: int, version: int) -> None:

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from contextlib import nullcontext
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,18 @@ from ml.connections import KafkaConnection
 from ml.errors import (
     Misconfigured,
     NoRecords,
+    Removed,
     RetrainingError,
     TooManyRejects,
     Unavailable,
     WindowExpired,
 )
+from ml.housekeeping.plan import read_plan
+from ml.housekeeping.removing import remove_artifacts
 from ml.landing import topic as topic_module
 from ml.landing.ranges import OFFSETS_FILE
 from ml.landing.topic import Topic
+from ml.pipelines import load_pipeline
 from ml.store import Store
 from tests.demo.broker import Broker, running_broker
 from tests.demo.process import free_port
@@ -325,6 +330,39 @@ def test_a_compacted_topic_is_landed_only_if_a_person_accepts_it(
         "2026-03-10: compaction may have removed records of the window, accepted: keys are unique"
     ]
     assert land(window, kafka) == land(window, kafka, accept_gap="again") == accepted
+
+
+def keep_house_next_year(store: Store) -> None:
+    """Let housekeeping remove everything that nobody has used for a year."""
+    plan = read_plan(load_pipeline("clicks"), store, {}, datetime.now(timezone.utc) + timedelta(days=365))
+    assert remove_artifacts(store, plan, lambda: nullcontext(True)).removed
+
+
+def test_a_day_that_housekeeping_removed_is_landed_again_to_the_byte(
+    store: Store, window: Window, kafka: KafkaConnection, log: Log
+) -> None:
+    log.add_day(window)
+    first = land(window, kafka)
+    keep_house_next_year(store)
+    with pytest.raises(Removed, match="python -m ml land_examples --pipeline clicks --day 2026-03-10"):
+        store.open(first)
+
+    assert land(window, kafka) == first
+    store.open(first)
+
+
+def test_a_day_that_housekeeping_removed_and_the_topic_has_lost_says_both(
+    store: Store, window: Window, kafka: KafkaConnection, broker: Broker, topic: str
+) -> None:
+    Log(broker, topic).add_day(window)
+    land(window, kafka)
+    keep_house_next_year(store)
+    made_anew(broker, topic, {"cleanup.policy": "compact,delete"})
+
+    with pytest.raises(WindowExpired) as told:
+        land(window, kafka)
+    assert "is compacted" in str(told.value)
+    assert "2026-03-10 had been landed before, and housekeeping removed that on" in str(told.value)
 
 
 def test_a_reason_for_a_gap_changes_nothing_where_there_is_none(
