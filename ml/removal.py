@@ -106,7 +106,7 @@ def removed(uri: str, removal: Removal) -> Removed:
         f"{uri} was removed by housekeeping on {removal.at[:10]}: {removal.reason}. It was expected in the "
         f"store. To make it again: clear {step} of that night, or python -m ml {step} --pipeline "
         f"{address.pipeline} --day {address.day}{what_if}. If the topic "
-        "has lost that day by now, it will say so."
+        "has lost that day by now, the step says so."
     )
 
 
