@@ -156,7 +156,7 @@ def test_the_command_says_what_stays_and_why(
     said = capsys.readouterr().out
     lines = [" ".join(line.split()) for line in said.splitlines()]
     assert lines[0] == "Nothing is to be removed."
-    assert f"version {ONE} golden, named by a run of the last day, labelled golden" in lines
+    assert f"version {ONE} golden, labelled golden, named by a run of the last day" in lines
     assert lines[-1] == "0 versions and 0 artifacts would be removed: 0 B"
     assert files(place) == before
 
