@@ -45,6 +45,7 @@ PIECES = {"queued.max.messages.kbytes": 256, "fetch.message.max.bytes": 64 * 102
 PIECE_RECORDS = 500
 PIECES_BEFORE_THE_FAULT = 5
 SHORT_SILENCE = 3.0
+START_SECONDS = 180.0  # a busy machine may need longer to start a broker than landing waits for one
 MIDDLE = Moment("land_examples", "ml.landing.progress.Progress.advance", call=2)
 
 
@@ -165,6 +166,7 @@ def test_a_broker_that_is_killed_and_comes_back_is_waited_for(
     kafka: Kafka, undisturbed: Mapping[str, Artifact], fault: Fault, tmp_path: Path
 ) -> None:
     read_from(fault.patch, tmp_path, ALONE, kafka.nodes[1].bootstrap)
+    fault.patch.setattr(topic_module, "SILENCE_SECONDS", START_SECONDS)
 
     def kill_and_start() -> None:
         kafka.nodes[1].crash()
