@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pendulum
 from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
-from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TriggerRule
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, TriggerRule
 from retraining.notifications import notify
 from retraining.operators import LogOperator, PushOperator, TrainOperator, run_step
 from retraining.policies import RETRIES
@@ -36,6 +36,9 @@ LANDING = {"accept_gap": "{{ params.accept_gap }}", "refresh": "{{ params.refres
 for pipeline in steps.load_valid_pipelines():
     kafka = {"kafka": pipeline.landing.connection}
     serving = {"serving": pipeline.serving.connection}
+    canary = pipeline.serving.canary
+    own_server = {"canary": canary.connection} if canary and canary.servers == "two" else {}
+    trial = [Asset(f"canary_{pipeline.name}")] if canary else []
     with DAG(
         dag_id=f"retrain_{pipeline.name}",
         description=pipeline.description,
@@ -74,6 +77,7 @@ for pipeline in steps.load_valid_pipelines():
         made = {"artifacts": {**landed, **judged, **measured, "blessing": blessing}}
         logged = run_step(steps.log_to_mlflow, {**night, **made, "run": RUN}, MLFLOW, LogOperator, ALL_DONE)
         published = {"blessing": blessing, "logged": logged}
-        pushed = run_step(steps.push_model, published, serving | MLFLOW, PushOperator)
+        servers = serving | MLFLOW | own_server
+        pushed = run_step(steps.push_model, published, servers, PushOperator, outlets=trial)
         settled >> [production, examples]
         [drift_report, evaluation] >> pushed

@@ -264,6 +264,35 @@ class Gate(Section):
     floors: Floors
 
 
+class Rollout(Section):
+    """How the canary is judged by what users see; `ml.release.rollout`.
+
+    Attributes:
+        min_requests: with fewer on the canary it is not promoted.
+        max_minutes: how long it is watched; without a decision by then it is held.
+        error_difference: how much larger than stable's its share of failed requests may be.
+        latency_quantile: which part of the requests is compared by how long they take.
+        latency_ratio: how many times stable's latency its own may be.
+        score_shift: how far the distributions of the scores may lie apart (Kolmogorov-Smirnov); null does
+            not compare them.
+        false_alarm: how probable it may be that a canary within these limits is withdrawn.
+        missed_alarm: how probable it may be that one beyond the limit of errors or scores is promoted.
+        poll_seconds: from one judgement to the next.
+        connection: the Airflow Connection of Prometheus.
+    """
+
+    min_requests: Count = 1000
+    max_minutes: Positive = 240
+    error_difference: Fraction = 0.01
+    latency_quantile: Fraction = 0.99
+    latency_ratio: Annotated[float, Field(gt=1)] = 2.0
+    score_shift: Fraction | None = 0.15
+    false_alarm: Fraction = 0.01
+    missed_alarm: Fraction = 0.05
+    poll_seconds: Positive = 60
+    connection: str = "prometheus_default"
+
+
 class Canary(Section):
     """How a blessed version is shown to a few users first; docs/tracks.md.
 
@@ -274,6 +303,7 @@ class Canary(Section):
             canary has a server of its own, whose crash cannot touch stable.
         header: the request header, or gRPC metadata key, whose value keeps a user on one track.
         connection: the Airflow Connection of the second model server.
+        rollout: how it is judged.
     """
 
     share: Fraction = 0.10
@@ -281,6 +311,7 @@ class Canary(Section):
     servers: Literal["one", "two"] = "two"
     header: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]*$")] = "X-User-Id"
     connection: str = "serving_canary_default"
+    rollout: Rollout = Rollout()
 
 
 class Serving(Section):

@@ -110,8 +110,19 @@ class ServingConnection(Connection):
     config_file: Path
 
 
+class PrometheusConnection(Connection):
+    """How to reach the Prometheus that counts what each track answers.
+
+    Attributes:
+        address: ``http://host:port``.
+    """
+
+    address: str
+
+
 KAFKA_VARIABLE = "RETRAIN_KAFKA"
 MLFLOW_VARIABLE = "RETRAIN_MLFLOW"
 SERVING_VARIABLE = "RETRAIN_SERVING"
 CANARY_VARIABLE = "RETRAIN_SERVING_CANARY"
 SCRATCH_VARIABLE = "RETRAIN_SCRATCH"
+PROMETHEUS_VARIABLE = "RETRAIN_PROMETHEUS"

@@ -10,6 +10,7 @@ from typing import Any
 from ml import steps
 from ml.artifact import Artifact, Window
 from ml.connections import (
+    CANARY_VARIABLE,
     KAFKA_VARIABLE,
     MLFLOW_VARIABLE,
     SERVING_VARIABLE,
@@ -112,8 +113,13 @@ class Walk:
     @cached_property
     def push_model(self) -> Artifact:
         """The publication, if the gate said yes."""
-        logged = self.log_to_mlflow
-        return steps.push_model(self.decide_blessing, logged, serving=self._serving, mlflow=self._mlflow)
+        return steps.push_model(
+            self.decide_blessing,
+            self.log_to_mlflow,
+            serving=self._serving,
+            mlflow=self._mlflow,
+            canary=self._canary,
+        )
 
     @cached_property
     def made(self) -> dict[str, Artifact]:
@@ -140,6 +146,12 @@ class Walk:
     @property
     def _mlflow(self) -> MlflowConnection:
         return MlflowConnection.from_variable(MLFLOW_VARIABLE)
+
+    @property
+    def _canary(self) -> ServingConnection | None:
+        canary = steps.load_pipeline(self.pipeline).serving.canary
+        has_server = canary is not None and canary.servers == "two"
+        return ServingConnection.from_variable(CANARY_VARIABLE) if has_server else None
 
     @property
     def _serving(self) -> ServingConnection:

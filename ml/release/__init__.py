@@ -4,6 +4,7 @@
 
     production      what really serves, resolved once a night
     push            the publication: gate and fence, two phases, undone or finished whatever happens
+    rollout         a few users first: a version on trial beside the stable one
     rollback        the way back to a version that has been served before
     golden_version  the version that a person trusts; rehearsal, the way back to it on a scratch server
     ledger          every move and who made it; history, what its lines come to
@@ -18,7 +19,7 @@ from ml.release.backfill import Backfill, ReportedBackfill, read_backfill, repor
 from ml.release.fence import check_blessing, check_not_what_if
 from ml.release.night import LoggedRun, Night, comparison_url, log_to_mlflow
 from ml.release.production import Records, read_production, resolve_production
-from ml.release.push import Push, push_model
+from ml.release.push import Push, push_canary, push_model
 from ml.release.survey import Served, survey_production
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "check_not_what_if",
     "comparison_url",
     "log_to_mlflow",
+    "push_canary",
     "push_model",
     "read_backfill",
     "read_production",

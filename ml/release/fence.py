@@ -76,10 +76,14 @@ def check_not_rolled_back(candidate: Version, rolled_back: Mapping[int, Mapping[
     """
     if line := rolled_back.get(candidate.number):
         raise Withheld(
-            f"not published: the content of {candidate.number} was rolled back on {line['time'][:16]} UTC by "
-            f"{line['who']} ({line['reason']}). Another model is free to come. To let this one through "
+            f"not published: the content of {candidate.number} was {_how(line)} on {line['time'][:16]} UTC "
+            f"by {line['who']} ({line['reason']}). Another model is free to come. To let this one through "
             f'again: python -m ml readmit --version {candidate.number} --reason "…"'
         )
+
+
+def _how(line: Mapping[str, Any]) -> str:
+    return "withdrawn as a canary" if line["action"] == "withdraw" else "rolled back"
 
 
 def _named(number: int | None) -> str:

@@ -7,7 +7,7 @@ its way back is as short as that to the previous one. Naming it is a move of tha
 from __future__ import annotations
 
 from ml.connections import MlflowConnection, ServingConnection
-from ml.release.history import GOLDEN, golden_version, rolled_back, version_before
+from ml.release.history import GOLDEN, canary_on_trial, golden_version, rolled_back, version_before
 from ml.release.ledger import Move, check_reason
 from ml.release.production import Records, publication_lock
 from ml.release.rollback import RolledBack, WayBack
@@ -57,12 +57,19 @@ def kept_versions(records: Records) -> dict[int, list[str]]:
         (lost["from"], "served before the move that is on its way"),
         (version_before(lines, label, served), "where a roll-back to previous leads"),
         (golden_version(lines), "golden"),
+        (_on_trial(records), "on trial as the canary"),
     ]
     kept: dict[int, list[str]] = {}
     for version, reason in reasons:
         if version is not None:
             kept.setdefault(version, []).append(reason)
     return kept
+
+
+def _on_trial(records: Records) -> int | None:
+    canary = records.pipeline.serving.canary
+    line = canary_on_trial(records.ledger.entries(), canary.label) if canary else None
+    return line["to"] if line else None
 
 
 def why_withheld(records: Records) -> dict[int, str]:

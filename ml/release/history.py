@@ -83,8 +83,8 @@ def served_at(lines: Iterable[Line], label: str, moment: datetime) -> ServedThen
 def rolled_back(lines: Iterable[Line]) -> dict[int, Line]:
     """The versions that were rolled back and not readmitted since, each with the line that says why.
 
-    Going back to an older version condemns the one that was left. To go to such a version by its number, or
-    to readmit it, takes that back.
+    Going back to an older version condemns the one that was left, and so does withdrawing a canary. To go to
+    such a version by its number, or to readmit it, takes that back.
     """
     found: dict[int, Line] = {}
     for line in lines:
@@ -92,9 +92,25 @@ def rolled_back(lines: Iterable[Line]) -> dict[int, Line]:
             found.pop(line["to"], None)
             if line["from"] is not None and line["from"] > line["to"]:
                 found[line["from"]] = line
+        elif line["action"] == "withdraw":
+            found[line["to"]] = line
         elif line["action"] == "readmit":
             found.pop(line["to"], None)
     return found
+
+
+def canary_on_trial(lines: Iterable[Line], label: str) -> Line | None:
+    """The line that says that the canary's label has moved to the version on trial; None without a trial.
+
+    It ends when the version is withdrawn, or when all users are answered by it, or another takes its place.
+    """
+    trial: Line | None = None
+    for line in lines:
+        if line["label"] == label and line["event"] == "moved":
+            trial = line
+        elif trial and line["to"] == trial["to"] and _ends_trial(line):
+            trial = None
+    return trial
 
 
 def version_before(lines: Sequence[Line], label: str, served: int | None) -> int | None:
@@ -112,6 +128,12 @@ def golden_version(lines: Iterable[Line]) -> int | None:
     """The version that a person named golden; None if nobody has."""
     done = [passage.to for passage in passages(lines, GOLDEN) if passage.moved_at]
     return done[-1] if done else None
+
+
+def _ends_trial(line: Line) -> bool:
+    if line["event"] == "noted":
+        return bool(line["action"] == "withdraw")
+    return line["event"] == "moved" and line["action"] in ("promote", "rollback")
 
 
 def _advanced(passage: Passage, line: Line) -> Passage:

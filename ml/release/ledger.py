@@ -24,7 +24,7 @@ from ml.release.versions import Version
 from ml.store import Store
 
 Event = Literal["moving", "moved", "settled", "noted"]
-Action = Literal["push", "promote", "rollback", "golden", "readmit"]
+Action = Literal["push", "promote", "rollback", "golden", "readmit", "withdraw"]
 MOVES = ("moving", "moved", "settled")
 PLACE = ("line", "previous", "time")
 MAX_REASON = 2000
@@ -100,7 +100,7 @@ class Ledger:
         self._append({"event": "moved", **move.as_json(), "alias": aliased})
 
     def note(self, move: Move) -> None:
-        """Say what a person has decided about a version, which moves no label."""
+        """Say what was decided about a version, where no label moves to another."""
         self._append({"event": "noted", **move.as_json()})
 
     def arrive(self, lost: Mapping[str, Any]) -> None:

@@ -149,7 +149,7 @@ class Publication(LabelMove):
         blessing = self.records.store.read_json(self.push.blessing)
         return Move(
             action="push",
-            label=self._setting.label,
+            label=self.label,
             version=self.version,
             previous=self.previous,
             who=self.push.who or current_user(),
@@ -157,6 +157,11 @@ class Publication(LabelMove):
             verdict=blessing["verdict"],
             evidence=self.push.blessing["uri"],
         )
+
+    @property
+    def label(self) -> str:
+        """The label that moves: the one that users' requests name."""
+        return self._setting.label
 
     @property
     def _setting(self) -> Serving:
@@ -177,7 +182,7 @@ class Publication(LabelMove):
         number = self.version.number
         log.warning("version %d is withdrawn; the version before answers on", number)
         try:
-            entry = self.server.entry().without(number, self._setting.label, self.previous)
+            entry = self.server.entry().without(number, self.label, self.previous)
             self.server.apply(entry, self._setting.ready_seconds)
             if number not in entry.versions and not self.records.ledger.has_served(number):
                 unstage(self.server.directory(number))

@@ -102,6 +102,10 @@ class Registry:
         self._client.set_registered_model_tag(self.name, HEAD, f"{line['line']} {digest_of(line)}")
         self._client.set_registered_model_alias(self.name, alias, version.version)
 
+    def drop_alias(self, alias: str) -> None:
+        """Take an alias away, if it is there."""
+        self._client.delete_registered_model_alias(self.name, alias)
+
     def find_served(self, number: int) -> ModelVersion | None:
         """The version that is or was served by this number."""
         clause = f"name = '{self.name}' and tag.`{SERVED_AS}` = '{number}'"

@@ -19,6 +19,7 @@ from ml.steps.housekeeping import housekeep, plan_housekeeping, render_housekeep
 from ml.steps.landing import land_examples
 from ml.steps.metrics import serve_metrics
 from ml.steps.model import evaluate_candidate, stop_training, train_candidate
+from ml.steps.rollout import find_canary, promote_canary, watch_canary, withdraw_canary
 from ml.steps.serving import (
     read_ledger,
     read_served,
@@ -43,6 +44,7 @@ __all__ = [
     "diff_schema",
     "diff_statistics",
     "evaluate_candidate",
+    "find_canary",
     "gather_window",
     "housekeep",
     "infer_schema",
@@ -54,6 +56,7 @@ __all__ = [
     "pipeline_names",
     "plan_backfill",
     "plan_housekeeping",
+    "promote_canary",
     "push_model",
     "read_backfill",
     "read_ledger",
@@ -75,4 +78,6 @@ __all__ = [
     "trying",
     "validate_examples",
     "versions_to_go_back_to",
+    "watch_canary",
+    "withdraw_canary",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml.artifact import Artifact
 from ml.connections import MlflowConnection, ServingConnection
@@ -12,6 +12,10 @@ from ml.errors import Misconfigured
 from ml.identities import identify_blessing, identify_production, identify_pushed_model
 from ml.training_window import read_training_rows
 from ml.what_if import current_what_if
+
+if TYPE_CHECKING:
+    from ml.release import Push
+    from ml.store import Draft
 
 
 def resolve_production(
@@ -105,15 +109,23 @@ def log_to_mlflow(
 
 
 def push_model(
-    blessing: Artifact, logged: dict[str, Any], *, serving: ServingConnection, mlflow: MlflowConnection
+    blessing: Artifact,
+    logged: dict[str, Any],
+    *,
+    serving: ServingConnection,
+    mlflow: MlflowConnection,
+    canary: ServingConnection | None = None,
 ) -> Artifact:
     """Publish a blessed model: stage, load, ask the golden requests, then move the label and the alias.
+
+    Where the pipeline has a canary, it is the canary's label that moves, and a share of the users tries it.
 
     Args:
         blessing: the verdict; what was judged, and against what, follows from its inputs.
         logged: the night's MLflow run, because only a logged model is published.
         serving: the model server.
         mlflow: where the registry is.
+        canary: the canary's model server, if it has one of its own.
 
     Raises:
         Withheld: if the gate or the watermark fence says no, and in a what-if; serving stays as it was.
@@ -127,12 +139,29 @@ def push_model(
     push = replace(_push_of(day, blessing), who=run["key"] if run["url"] else "")
     pushed = day.store.produce(
         identify_pushed_model(day, blessing, push.model),
-        lambda draft: release.push_model(day.pipeline, push, serving, mlflow, day.store, draft),
+        lambda draft: _publish(day, push, (serving, canary), mlflow, draft),
     )
     artifacts = {**run["artifacts"], "pushed_model": pushed}
     night = release.Night(**{**run, "artifacts": artifacts, "window": day.window})
     release.log_to_mlflow(day.pipeline, night, mlflow, day.store)
     return pushed
+
+
+def _publish(
+    day: Day,
+    push: Push,
+    servers: tuple[ServingConnection, ServingConnection | None],
+    mlflow: MlflowConnection,
+    draft: Draft,
+) -> None:
+    from ml import release
+    from ml.release.rollout.tracks import Tracks
+
+    if day.pipeline.serving.canary is None:
+        release.push_model(day.pipeline, push, servers[0], mlflow, day.store, draft)
+    else:
+        tracks = Tracks.of(day.pipeline, *servers)
+        release.push_canary(day.pipeline, push, tracks, mlflow, day.store, draft)
 
 
 def _push_of(day: Day, blessing: Artifact) -> Any:

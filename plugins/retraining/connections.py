@@ -12,7 +12,7 @@ from ml.errors import Misconfigured
 
 
 def read_connection(purpose: str, connection_id: str) -> connections.Connection:
-    """Read the Airflow Connection that a step needs for ``purpose``: kafka, mlflow, serving or scratch.
+    """Read the Airflow Connection that a step needs for ``purpose``, a key of ``READERS``.
 
     Raises:
         Misconfigured: if there is none, or it lacks something. No value is shown.
@@ -41,6 +41,10 @@ def _serving(connection: Any) -> dict[str, Any]:
     return {"rest": _address(connection), **connection.extra_dejson}
 
 
+def _prometheus(connection: Any) -> dict[str, Any]:
+    return {"address": _address(connection), **connection.extra_dejson}
+
+
 def _address(connection: Any) -> str:
     port = f":{connection.port}" if connection.port else ""
     return f"{connection.schema or 'http'}://{connection.host}{port}"
@@ -51,5 +55,6 @@ READERS: dict[str, tuple[type[connections.Connection], Any]] = {
     "mlflow": (connections.MlflowConnection, _mlflow),
     "serving": (connections.ServingConnection, _serving),
     "canary": (connections.ServingConnection, _serving),
+    "prometheus": (connections.PrometheusConnection, _prometheus),
     "scratch": (connections.ServingConnection, _serving),
 }

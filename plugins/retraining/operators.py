@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from inspect import cleandoc
 from typing import Any
 
-from airflow.sdk import BaseOperator, Context, TriggerRule, XComArg
+from airflow.providers.standard.operators.branch import BaseBranchOperator
+from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+from airflow.sdk import Asset, BaseOperator, Context, TriggerRule, XComArg
 from airflow.sdk.exceptions import AirflowSkipException
 
 from retraining.connections import read_connection
@@ -87,6 +90,47 @@ class PushOperator(StepOperator):
         super().__init__(on_skipped_callback=notify, **kwargs)
 
 
+class WatchOperator(StepOperator):
+    """Runs a step again and again until it decides, and holds no worker in between.
+
+    The step says ``decision`` WAIT and ``poll_seconds`` for as long as it has to be asked again. A trigger
+    of Airflow's own waits: a triggerer loads no bundle, so it could not ask the step itself.
+    """
+
+    def execute(self, context: Context) -> Any:
+        """Ask once; come back later if there is no decision yet."""
+        answer = super().execute(context)
+        if answer["decision"] == "WAIT":
+            self.log.info("%s", answer["summary"])
+            pause = timedelta(seconds=answer["poll_seconds"])
+            self.defer(trigger=TimeDeltaTrigger(pause), method_name="ask_again")
+        return answer
+
+    def ask_again(self, context: Context, event: Any) -> Any:  # noqa: ARG002 - Airflow's signature
+        """The same after a pause."""
+        return self.execute(context)
+
+
+class BranchOperator(BaseBranchOperator):
+    """Goes on with the task that a decision leads to, and skips the others.
+
+    Args:
+        answer: of a step that said ``decision``.
+        branches: decision → the task to go on with.
+    """
+
+    template_fields: Sequence[str] = ("answer",)
+
+    def __init__(self, *, answer: Any, branches: dict[str, str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.answer = answer
+        self.branches = branches
+
+    def choose_branch(self, context: Context) -> str:  # noqa: ARG002 - Airflow's signature
+        """The task that the decision leads to."""
+        return self.branches[self.answer["decision"]]
+
+
 class TellOperator(BaseOperator):
     """Sends one message: what a report says, and where it is.
 
@@ -111,6 +155,7 @@ def run_step(
     connections: dict[str, str] | None = None,
     operator: type[StepOperator] = StepOperator,
     trigger_rule: TriggerRule = TriggerRule.ALL_SUCCESS,
+    outlets: Sequence[Asset] = (),
 ) -> XComArg:
     """Make the task of a step, named and documented as the step is.
 
@@ -120,6 +165,7 @@ def run_step(
         connections: its connection arguments, each with the id of an Airflow Connection.
         operator: what runs it.
         trigger_rule: when it runs.
+        outlets: what its success tells other DAGs.
     """
     task = operator(
         task_id=step.__name__,
@@ -127,6 +173,7 @@ def run_step(
         arguments=arguments,
         connections=connections,
         trigger_rule=trigger_rule,
+        outlets=list(outlets),
         doc_md=cleandoc(step.__doc__ or ""),
     )
     return task.output

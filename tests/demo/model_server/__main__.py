@@ -18,6 +18,7 @@ import tensorflow as tf
 from tests.demo.model_server.config import read_metrics_path, read_model_server_config, single_model_config
 from tests.demo.model_server.config_file import ConfigFilePoller
 from tests.demo.model_server.core import ServerCore
+from tests.demo.model_server.faults import Faults
 from tests.demo.model_server.flags import Flags, parse_flags
 from tests.demo.model_server.grpc_service import Core, start_grpc
 from tests.demo.model_server.metrics import Metrics
@@ -62,10 +63,11 @@ def serve(flags: Flags, stack: ExitStack) -> None:
     load = partial(Servable.load, warm_up=flags.enable_model_warmup)
     core = stack.enter_context(ServerCore[Servable](load, flags.core))
     _load_models(core, flags, stack)
-    server = start_grpc(core, metrics, f"{flags.host}:{flags.port}")
+    faults = Faults(flags.inject_latency_ms, flags.inject_error_ratio)
+    server = start_grpc(core, metrics, f"{flags.host}:{flags.port}", faults)
     stack.callback(lambda: server.stop(GRACE_SECONDS).wait())
     if flags.rest_api_port:
-        rest = RestServer(RestApi(core, metrics), metrics, metrics_path)
+        rest = RestServer(RestApi(core, metrics, faults), metrics, metrics_path)
         rest.start(flags.host, flags.rest_api_port)
         stack.callback(rest.stop)
 

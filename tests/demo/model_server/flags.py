@@ -22,6 +22,8 @@ class Flags:
     model_base_path: str
     monitoring_config_file: Path | None
     enable_model_warmup: bool
+    inject_latency_ms: float
+    inject_error_ratio: float
     core: CoreOptions
 
 
@@ -38,7 +40,8 @@ def parse_flags(argv: list[str]) -> Flags:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.demo.model_server",
-        description="A stand-in for tensorflow_model_server. Its flags mean the same there, except --host.",
+        description="A stand-in for tensorflow_model_server. Its flags mean the same there, "
+        "except --host and --inject_*, which only this one has.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -51,6 +54,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--model_base_path", default="", help="without a config file")
     add("--monitoring_config_file", type=Path, help="a MonitoringConfig in text form")
     _add_switch(parser, "--enable_model_warmup", default=True)
+    add(
+        "--inject_latency_ms", type=float, default=0, help="the stand-in only: pause of a prediction by label"
+    )
+    add(
+        "--inject_error_ratio",
+        type=float,
+        default=0,
+        help="the stand-in only: share of predictions by label that fail",
+    )
     add("--file_system_poll_wait_seconds", type=float, default=1, help="0: look once")
     add("--max_num_load_retries", type=int, default=5, help="tries after a load that failed")
     add("--load_retry_interval_micros", type=int, default=60_000_000, help="pause before each")

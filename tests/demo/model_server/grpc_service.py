@@ -23,6 +23,7 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import (
 )
 
 from tests.demo.model_server.core import ServerCore
+from tests.demo.model_server.faults import Faults
 from tests.demo.model_server.metrics import Metrics
 from tests.demo.model_server.servable import DEFAULT_SIGNATURE, Servable
 from tests.demo.model_server.status import StatusError, invalid_argument
@@ -69,9 +70,10 @@ def signature_defs(core: Core, spec: Any) -> tuple[int, Any]:
 class PredictionService(PredictionServiceServicer):  # type: ignore[misc]
     """Predict and GetModelMetadata; the other calls answer UNIMPLEMENTED."""
 
-    def __init__(self, core: Core, metrics: Metrics) -> None:
+    def __init__(self, core: Core, metrics: Metrics, faults: Faults) -> None:
         self._core = core
         self._metrics = metrics
+        self._faults = faults
 
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - the proto's name
         """Run a signature of a version."""
@@ -98,6 +100,8 @@ class PredictionService(PredictionServiceServicer):  # type: ignore[misc]
     def _predict(self, request: Any) -> Any:
         _check_spec(request)
         version, servable = self._core.find(request.model_spec)
+        if request.model_spec.version_label:
+            self._faults.strike()
         inputs = {name: array_of(name, proto) for name, proto in request.inputs.items()}
         signature_name = request.model_spec.signature_name or DEFAULT_SIGNATURE
         response = PredictResponse()
@@ -150,14 +154,14 @@ class ModelService(ModelServiceServicer):  # type: ignore[misc]
         return response
 
 
-def start_grpc(core: Core, metrics: Metrics, address: str) -> grpc.Server:
+def start_grpc(core: Core, metrics: Metrics, address: str, faults: Faults) -> grpc.Server:
     """Start to answer on ``host:port``.
 
     Raises:
         RuntimeError: if the port is taken.
     """
     server = grpc.server(ThreadPoolExecutor(THREADS), options=[*UNLIMITED, ("grpc.so_reuseport", 0)])
-    add_PredictionServiceServicer_to_server(PredictionService(core, metrics), server)
+    add_PredictionServiceServicer_to_server(PredictionService(core, metrics, faults), server)
     add_ModelServiceServicer_to_server(ModelService(core), server)
     server.add_insecure_port(address)
     server.start()

@@ -22,6 +22,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
+from tests.demo.model_server.faults import Faults
 from tests.demo.model_server.grpc_service import SIGNATURE_DEF, Core, model_status, signature_defs
 from tests.demo.model_server.metrics import Metrics
 from tests.demo.model_server.predict_json import PredictBody
@@ -58,8 +59,9 @@ HTTP_STATUS = {
 class RestApi:
     """Answers one request at a time per thread; knows nothing of sockets."""
 
-    def __init__(self, core: Core, metrics: Metrics) -> None:
+    def __init__(self, core: Core, metrics: Metrics, faults: Faults | None = None) -> None:
         self._core = core
+        self._faults = faults or Faults()
         self._metrics = metrics
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
@@ -88,6 +90,8 @@ class RestApi:
             )
         request = PredictBody.parse(body)
         _, servable = self._core.find(_spec(match))
+        if match["label"]:
+            self._faults.strike()
         name = request.signature_name or DEFAULT_SIGNATURE
         if name not in servable.signature_defs:
             raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')

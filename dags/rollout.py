@@ -1,0 +1,42 @@
+"""From a few users to all of them, for pipelines with a canary; started by the push that began the trial."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Asset
+from retraining.notifications import notify
+from retraining.operators import BranchOperator, TellOperator, WatchOperator, run_step
+from retraining.policies import RETRIES
+
+from ml import steps
+
+RUN = {"key": "{{ dag.dag_id }}/{{ run_id }}", "url": "{{ ti.log_url.split('/tasks/')[0] }}"}
+BRANCHES = {"PROMOTE": "promote_canary", "ROLL_BACK": "withdraw_canary", "HOLD": "tell_that_it_is_held"}
+
+for pipeline in steps.load_valid_pipelines():
+    if (canary := pipeline.serving.canary) is None:
+        continue
+    own_server = {"canary": canary.connection} if canary.servers == "two" else {}
+    servers = {"serving": pipeline.serving.connection, "mlflow": "mlflow_default", **own_server}
+    prometheus = {"prometheus": canary.rollout.connection}
+    with DAG(
+        dag_id=f"rollout_{pipeline.name}",
+        description=f"Promote or withdraw the canary: {pipeline.description}",
+        schedule=[Asset(f"canary_{pipeline.name}")],
+        is_paused_upon_creation=False,
+        max_active_runs=1,
+        default_args={"owner": pipeline.owner, "on_failure_callback": notify, **RETRIES},
+        tags=["rollout", *pipeline.tags],
+        doc_md=__doc__,
+    ):
+        name = {"pipeline": pipeline.name}
+        found = run_step(steps.find_canary, name)
+        trial = {**name, "trial": found, "run": RUN}
+        judgement = run_step(steps.watch_canary, trial, prometheus, WatchOperator)
+        decided = {**name, "judgement": judgement, "run": RUN}
+        branch = BranchOperator(task_id="decide", answer=judgement, branches=BRANCHES)
+        promoted = run_step(steps.promote_canary, decided, servers)
+        withdrawn = run_step(steps.withdraw_canary, decided, servers)
+        held = TellOperator(task_id="tell_that_it_is_held", report=judgement)
+        branch >> [promoted, withdrawn, held]
+        TellOperator(task_id="tell_that_it_is_promoted", report=promoted)
+        TellOperator(task_id="tell_that_it_is_withdrawn", report=withdrawn)

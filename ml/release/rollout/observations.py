@@ -1,0 +1,210 @@
+"""What both tracks have answered over the same time, as Prometheus has counted it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from ml.connections import PrometheusConnection
+from ml.errors import Misconfigured, Unavailable
+from ml.release.rollout.proportion import Proportion
+
+TIMEOUT_SECONDS = 30.0
+STABLE, CANARY = "stable", "canary"
+# What a counter has grown by, exactly: the difference; only where it was reset meanwhile, Prometheus'
+# estimate; and all of a counter that came into being meanwhile, which increase() would begin to count late.
+GROWTH = (
+    "(({0} - {0} offset {1}) and resets({0}[{1}]) == 0) or (increase({0}[{1}]) and {0} offset {1}) or {0}"
+)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How often a value was at most each bound.
+
+    Attributes:
+        at_most: bound → how many values, ascending; the last bound is infinite. Empty without values.
+    """
+
+    at_most: Mapping[float, int] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        return self.at_most.get(math.inf, 0)
+
+    @property
+    def bounds(self) -> list[float]:
+        """The finite bounds."""
+        return [bound for bound in self.at_most if math.isfinite(bound)]
+
+    def below(self, bound: float) -> Proportion:
+        """The share of the values that are at most a bound."""
+        return Proportion(self.at_most.get(bound, 0), self.count)
+
+    def above(self, bound: float) -> Proportion:
+        """The share of the values that are larger than a bound."""
+        return Proportion(self.count - self.at_most.get(bound, 0), self.count)
+
+    def quantile(self, part: float) -> float:
+        """The value that this part of the values does not exceed, linear between bounds; NaN without values.
+
+        Beyond the last finite bound it is that bound, as in Prometheus' ``histogram_quantile``.
+        """
+        low, seen, wanted = 0.0, 0, part * self.count
+        for bound, count in self.at_most.items() if self.count else ():
+            if count >= wanted:
+                return low + (bound - low) * (wanted - seen) / (count - seen) if math.isfinite(bound) else low
+            low, seen = max(bound, 0.0), count
+        return math.nan
+
+    def as_json(self) -> dict[str, int]:
+        """For the evidence."""
+        return {str(bound): count for bound, count in self.at_most.items()}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one track has answered its users.
+
+    Attributes:
+        ok: good answers.
+        failed: answers that were none. A request that is its own sender's fault counts as neither.
+        seconds: how long the good answers took.
+        scores: one score of each.
+    """
+
+    ok: int = 0
+    failed: int = 0
+    seconds: Histogram = Histogram()
+    scores: Histogram = Histogram()
+
+    @property
+    def failures(self) -> Proportion:
+        """The share that failed."""
+        return Proportion(self.failed, self.ok + self.failed)
+
+    def as_json(self) -> dict[str, Any]:
+        """For the evidence."""
+        histograms = {"seconds": self.seconds.as_json(), "scores": self.scores.as_json()}
+        return {"ok": self.ok, "failed": self.failed, **histograms}
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Both tracks over the same time.
+
+    Attributes:
+        since: from when on.
+        until: to when.
+        stable: what stable answered.
+        canary: what the canary answered, also where stable had to answer for it.
+        problem: why nothing could be observed; empty if it could.
+    """
+
+    since: datetime
+    until: datetime
+    stable: Answers = Answers()
+    canary: Answers = Answers()
+    problem: str = ""
+
+    @property
+    def minutes(self) -> float:
+        """How long that is."""
+        return (self.until - self.since).total_seconds() / 60
+
+    def as_json(self) -> dict[str, Any]:
+        """For the evidence."""
+        tracks = {STABLE: self.stable.as_json(), CANARY: self.canary.as_json()}
+        return {
+            "since": self.since.isoformat(),
+            "until": self.until.isoformat(),
+            "problem": self.problem,
+            **tracks,
+        }
+
+
+def observe(model: str, since: datetime, until: datetime, prometheus: PrometheusConnection) -> Observations:
+    """Ask Prometheus what both tracks of a model have answered.
+
+    Prometheus' own silence is an observation too: it is said in ``problem``, and nothing was seen.
+    """
+    try:
+        with httpx.Client(base_url=prometheus.address, timeout=TIMEOUT_SECONDS) as client:
+            reading = Reading(client, model, since, until)
+            return Observations(since, until, reading.answers(STABLE), reading.answers(CANARY))
+    except Unavailable as error:
+        return Observations(since, until, problem=str(error))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one model's counters have grown by between two moments.
+
+    Attributes:
+        client: of Prometheus.
+        model: whose counters.
+        since: from when on.
+        until: to when.
+    """
+
+    client: httpx.Client
+    model: str
+    since: datetime
+    until: datetime
+
+    def answers(self, track: str) -> Answers:
+        """What a track has answered.
+
+        Raises:
+            Unavailable: if Prometheus does not answer.
+            Misconfigured: if what answers is no Prometheus.
+        """
+        outcomes = self._growth("router_requests_total", track, "outcome")
+        seconds = self._growth("router_track_seconds_bucket", track, "le")
+        scores = self._growth("router_score_bucket", track, "le")
+        return Answers(
+            ok=outcomes.get("ok", 0),
+            failed=outcomes.get("failed", 0),
+            seconds=_histogram(seconds),
+            scores=_histogram(scores),
+        )
+
+    def _growth(self, counter: str, track: str, label: str) -> dict[str, int]:
+        series = f'{counter}{{model="{self.model}",track="{track}"}}'
+        length = f"{max(1, math.ceil((self.until - self.since).total_seconds()))}s"
+        samples = self._ask(f"sum by ({label}) ({GROWTH.format(series, length)})")
+        return {sample["metric"][label]: round(float(sample["value"][1])) for sample in samples}
+
+    def _ask(self, expression: str) -> list[dict[str, Any]]:
+        asked = {"query": expression, "time": str(self.until.timestamp())}
+        try:
+            answer = self.client.post("/api/v1/query", data=asked)
+        except httpx.TransportError as error:
+            raise Unavailable(
+                f"Prometheus at {self.client.base_url} did not answer ({type(error).__name__}: {error}). "
+                "Is it running, and is its connection right?"
+            ) from error
+        if answer.is_server_error:
+            raise Unavailable(f"Prometheus answered with status {answer.status_code}: {answer.text[:300]}")
+        return _result(answer)
+
+
+def _result(answer: httpx.Response) -> list[dict[str, Any]]:
+    try:
+        samples: list[dict[str, Any]] = answer.json()["data"]["result"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Misconfigured(
+            f"{answer.request.url} answered with status {answer.status_code}: {answer.text[:300]}. Expected "
+            "Prometheus' HTTP API: check the address of its connection."
+        ) from error
+    return samples
+
+
+def _histogram(growth: Mapping[str, int]) -> Histogram:
+    return Histogram(dict(sorted((float(bound), count) for bound, count in growth.items())))

@@ -1,0 +1,102 @@
+"""The canary becomes stable: all users are answered by it, and the trial ends.
+
+The actions of a roll-back (`ml.release.rollback`) in the other direction: load it on stable's server beside
+what serves, ask its golden requests, announce, move the label, move the alias, record. Only then the canary
+loses its share and its label, so that no request meets a version that is not there.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from ml.connections import MlflowConnection
+from ml.errors import Misconfigured
+from ml.release.fence import check_fence, check_not_rolled_back
+from ml.release.history import rolled_back
+from ml.release.ledger import Move
+from ml.release.production import Records
+from ml.release.rollback import RolledBack, WayBack
+from ml.release.rollout.tracks import Tracks
+from ml.release.rollout.trial import end_trial, find_own_trial
+from ml.release.server import ModelServer
+from ml.release.staging import stage, warmup_requests
+from ml.release.versions import Version
+from ml.release.wish import Wish
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was decided about a canary.
+
+    Attributes:
+        version: the canary.
+        stable: the version that it was compared with.
+        wish: who decided, why, and on what evidence.
+    """
+
+    version: int
+    stable: int | None
+    wish: Wish
+
+
+def promote_canary(
+    verdict: Verdict, records: Records, tracks: Tracks, mlflow: MlflowConnection
+) -> RolledBack:
+    """Let the canary answer all users. To repeat it does nothing, or goes on where it was lost.
+
+    Raises:
+        Withheld: if it is not on trial, was rolled back, or another version than it was compared with is
+            served now.
+        NotServable: if stable's server cannot load it, or it answers otherwise than it was known to.
+        Unavailable: if stable's server does not answer.
+    """
+    setting = records.pipeline.serving
+    with tracks.lock(records.store), ModelServer(tracks.stable, setting.model) as server:
+        served = records.served(server.rest.labelled_version(setting.label))
+        version = _admit(verdict, served, records)
+        way = Promotion(records, server, mlflow, _plan(verdict.wish, version, served, records))
+        if not way.is_done():
+            way.run()
+        end_trial(version.number, records, tracks, mlflow)
+    return RolledBack(version.number, way.move.previous, way.aliased, way.difference)
+
+
+@dataclass
+class Promotion(WayBack):
+    """One promotion, under the locks of both servers."""
+
+    def run(self) -> None:
+        """Complete the version's directory on stable's side, with its golden requests to warm up, and go."""
+        version, setting = self.move.version, self.records.pipeline.serving
+        known = self.records.known_answers.read(version.number)
+        warmup = warmup_requests(setting.model, known[0], setting.warmup_requests) if known else []
+        stage(self.records.store, version.model, self.server.directory(version.number), warmup)
+        super().run()
+
+
+def _admit(verdict: Verdict, served: Version | None, records: Records) -> Version:
+    if served is not None and served.number == verdict.version:
+        return served
+    version = find_own_trial(records, verdict.version).version
+    check_not_rolled_back(version, rolled_back(records.ledger.entries()))
+    check_fence(version, verdict.stable, served)
+    return version
+
+
+def _plan(wish: Wish, version: Version, served: Version | None, records: Records) -> Move:
+    """The promotion, or the same one if it was lost after the label had moved."""
+    if served is None:
+        raise Misconfigured(
+            f"{records.pipeline.name} has a canary and serves nothing to all others; expected a stable "
+            "version. Restore the model server's config."
+        )
+    ledger, lost = records.ledger, records.ledger.on_the_way
+    previous = served.number
+    if lost and lost["to"] == version.number:
+        previous = lost["from"]
+    elif lost and lost["event"] == "moving" and lost["to"] == served.number:
+        ledger.arrive(lost)
+    return Move("promote", ledger.label, version, previous, wish.who, wish.reason, evidence=wish.evidence)

@@ -1,0 +1,110 @@
+"""Which version is on trial as the canary, and the end of a trial."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ml.connections import MlflowConnection
+from ml.errors import RetrainingError, Withheld
+from ml.release.history import canary_on_trial, passages
+from ml.release.production import Records
+from ml.release.registry import Registry
+from ml.release.rollout.tracks import Tracks, canary_of
+from ml.release.router import set_share
+from ml.release.server import ModelServer
+from ml.release.versions import Version
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A version on trial.
+
+    Attributes:
+        version: the canary.
+        stable: what it is compared with; None if the ledger knows of nothing.
+        since: from when on the two of them have answered side by side.
+    """
+
+    version: Version
+    stable: int | None
+    since: datetime
+
+
+def find_trial(records: Records) -> Trial | None:
+    """The trial that the ledger knows of; None without one."""
+    lines, serving = records.ledger.entries(), records.pipeline.serving
+    line = canary_on_trial(lines, canary_of(records.pipeline).label)
+    version = records.versions.find(line["to"]) if line else None
+    if line is None or version is None:
+        return None
+    moments = [passage.moved_at for passage in passages(lines, serving.label) if passage.moved_at]
+    began = datetime.fromisoformat(line["time"])
+    return Trial(version, records.ledger.last_served, max([began, *moments]))
+
+
+def find_own_trial(records: Records, version: int) -> Trial:
+    """The trial of this version.
+
+    Raises:
+        Withheld: if it is not on trial.
+    """
+    trial = find_trial(records)
+    if trial is None or trial.version.number != version:
+        other = f"{trial.version.number} is" if trial else "no version is"
+        raise Withheld(
+            f"version {version} of {records.pipeline.name} is not on trial any more: {other}. Serving stays "
+            "as it is; the ledger says what became of it."
+        )
+    return trial
+
+
+def end_trial(version: int, records: Records, tracks: Tracks, mlflow: MlflowConnection) -> bool:
+    """Leave the canary without users, then without its label, then unloaded; under the publication lock.
+
+    A canary's server may be dead, and that may be why the trial ends. Its config is written all the same,
+    so that the version does not come back with it.
+
+    Returns:
+        Whether the canary's server has taken it.
+    """
+    label, setting = canary_of(records.pipeline).label, records.pipeline.serving
+    set_share(records.pipeline, tracks.stable, 0.0)
+    try:
+        with ModelServer(tracks.canary, setting.model) as server:
+            entry = server.entry()
+            if entry.labels.get(label) == version or version in entry.versions:
+                server.apply(entry.without(version, label, None), setting.ready_seconds)
+    except RetrainingError as error:
+        log.warning(
+            "the canary's server has not unloaded version %d, but no user reaches it: %s", version, error
+        )
+        return False
+    finally:
+        _drop_alias(label, setting.model, mlflow)
+    return True
+
+
+def describe_trial(trial: Trial) -> dict[str, Any]:
+    """The same as plain values."""
+    return {
+        "version": trial.version.number,
+        "stable": trial.stable,
+        "since": trial.since.isoformat(timespec="seconds"),
+    }
+
+
+def _drop_alias(alias: str, model: str, mlflow: MlflowConnection) -> None:
+    from ml.release.tracking import open_mlflow
+
+    try:
+        with open_mlflow(mlflow, patient=False) as client:
+            Registry(client, model).drop_alias(alias)
+    except RetrainingError as error:
+        log.warning(
+            "the registry's alias %s is left as it is; the next canary takes it over: %s", alias, error
+        )
