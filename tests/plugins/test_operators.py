@@ -10,10 +10,17 @@ import pytest
 pytest.importorskip("airflow", reason="tests of the plugins need Airflow: make install")
 
 from airflow.sdk import RetryAction
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 from retraining import notifications, run_note
 from retraining.connections import read_connection
-from retraining.operators import StepOperator, TellOperator, TrainOperator, run_step
+from retraining.operators import (
+    BranchOperator,
+    StepOperator,
+    TellOperator,
+    TrainOperator,
+    WatchOperator,
+    run_step,
+)
 from retraining.policies import RETRY_WHERE_IT_HELPS
 
 from ml import errors, steps
@@ -265,3 +272,26 @@ def test_without_a_slack_connection_the_message_is_logged(
     notifications.notify(context)
 
     assert "night of 2026-03-10" in caplog.text
+
+
+def test_a_watch_defers_until_there_is_a_decision(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter(["WAIT", "WAIT", "HOLD"])
+
+    def watch_canary() -> dict[str, Any]:
+        return {"decision": next(answers), "summary": "so far", "poll_seconds": 60}
+
+    monkeypatch.setattr(steps, "watch_canary", watch_canary)
+    watch = WatchOperator(task_id="watch", step="watch_canary", arguments={})
+
+    with pytest.raises(TaskDeferred) as first:
+        watch.execute({"ti": task})
+    resume = getattr(watch, first.value.method_name)
+    with pytest.raises(TaskDeferred):
+        resume({"ti": task}, None)
+    assert resume({"ti": task}, None)["decision"] == "HOLD"
+
+
+def test_a_decision_leads_to_one_task() -> None:
+    branch = BranchOperator(task_id="decide", answer={"decision": "HOLD"}, branches={"HOLD": "tell"})
+
+    assert branch.choose_branch({}) == "tell"

@@ -54,14 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--model_base_path", default="", help="without a config file")
     add("--monitoring_config_file", type=Path, help="a MonitoringConfig in text form")
     _add_switch(parser, "--enable_model_warmup", default=True)
-    add(
-        "--inject_latency_ms", type=float, default=0, help="the stand-in only: pause of a prediction by label"
-    )
+    add("--inject_latency_ms", type=float, default=0, help="of predictions by label")
     add(
         "--inject_error_ratio",
         type=float,
         default=0,
-        help="the stand-in only: share of predictions by label that fail",
+        help="of predictions by label",
     )
     add("--file_system_poll_wait_seconds", type=float, default=1, help="0: look once")
     add("--max_num_load_retries", type=int, default=5, help="tries after a load that failed")

@@ -154,14 +154,14 @@ class ModelService(ModelServiceServicer):  # type: ignore[misc]
         return response
 
 
-def start_grpc(core: Core, metrics: Metrics, address: str, faults: Faults) -> grpc.Server:
+def start_grpc(core: Core, metrics: Metrics, address: str, faults: Faults | None = None) -> grpc.Server:
     """Start to answer on ``host:port``.
 
     Raises:
         RuntimeError: if the port is taken.
     """
     server = grpc.server(ThreadPoolExecutor(THREADS), options=[*UNLIMITED, ("grpc.so_reuseport", 0)])
-    add_PredictionServiceServicer_to_server(PredictionService(core, metrics, faults), server)
+    add_PredictionServiceServicer_to_server(PredictionService(core, metrics, faults or Faults()), server)
     add_ModelServiceServicer_to_server(ModelService(core), server)
     server.add_insecure_port(address)
     server.start()

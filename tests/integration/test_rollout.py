@@ -1,0 +1,242 @@
+"""A few users first, on real servers: router, mtail, Prometheus, MLflow and a model server for each track."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ml import release
+from ml.artifact import Artifact, Window
+from ml.config import Canary, Pipeline, Rollout
+from ml.connections import PrometheusConnection, ServingConnection
+from ml.errors import Withheld
+from ml.release import Records
+from ml.release.history import rolled_back
+from ml.release.rest import RestServer
+from ml.release.rollout.promotion import Verdict, promote_canary
+from ml.release.rollout.tracks import Tracks
+from ml.release.rollout.trial import find_trial
+from ml.release.rollout.watch import Look, watch_canary
+from ml.release.rollout.withdrawal import withdraw_canary
+from ml.release.router import read_share
+from ml.release.wish import Wish
+from tests.demo.mlflow_server import running_mlflow
+from tests.demo.model_server.process import ModelServerProcess, running_model_server
+from tests.demo.prometheus import INSTALL as INSTALL_MONITORING
+from tests.demo.prometheus import is_monitoring_installed, running_mtail, running_prometheus
+from tests.demo.router import INSTALL, Router, is_router_installed, running_router
+from tests.integration.publishing import Place, day_of, save_models
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not is_router_installed(), reason=INSTALL),
+    pytest.mark.skipif(not is_monitoring_installed(), reason=INSTALL_MONITORING),
+]
+
+ONE, TWO, THREE = 20261102001, 20261103001, 20261104001
+# Latency is none of these tests' business: the machine is everybody's.
+LIMITS = Rollout(
+    min_requests=60, error_difference=0.2, latency_quantile=0.5, latency_ratio=50, score_shift=0.7
+)
+LOOKS, REQUESTS = 30, 60
+
+
+@dataclass(frozen=True)
+class CanaryPlace(Place):
+    """A pipeline with a canary on a model server of its own."""
+
+    canary: ServingConnection
+
+    @property
+    def pipeline(self) -> Pipeline:
+        plain = super().pipeline
+        canary = Canary(share=0.5, servers="two", rollout=LIMITS)
+        return plain.model_copy(update={"serving": plain.serving.model_copy(update={"canary": canary})})
+
+    @property
+    def tracks(self) -> Tracks:
+        return Tracks.of(self.pipeline, self.serving, self.canary)
+
+    @property
+    def records(self) -> Records:
+        return Records(self.pipeline, self.store)
+
+    def push(self, day: int, model: Artifact, blessing: Artifact, production: Artifact) -> Artifact:
+        window = day_of(day)
+        holdout = Window(window.end - (window.end - window.start) * 0.5, window.end)
+        push = release.Push(model, blessing, production, self.store.open(self.examples(day)), holdout)
+        return self.produce(
+            "pushed_model",
+            day,
+            {"model": model, "blessing": blessing},
+            lambda draft: release.push_canary(
+                self.pipeline, push, self.tracks, self.mlflow, self.store, draft
+            ),
+        )
+
+    def on_canary(self) -> int | None:
+        with RestServer(self.canary, self.model) as server:
+            return server.labelled_version("canary")
+
+
+@dataclass(frozen=True)
+class World:
+    """A place, the router before it and the Prometheus that watches."""
+
+    place: CanaryPlace
+    router: Router
+    prometheus: PrometheusConnection
+
+    def ask(self, count: int) -> list[int]:
+        """The statuses that so many users are answered with."""
+        known = self.place.records.known_answers.read(ONE)
+        assert known is not None
+        inputs = {
+            name: np.nan_to_num(values[:1]) if values.dtype.kind == "f" else values[:1]
+            for name, values in known[0].items()
+        }
+        body = {"inputs": {name: values.tolist() for name, values in inputs.items()}}
+        path = f"/v1/models/{self.place.model}:predict"
+        with httpx.Client(base_url=self.router.rest, timeout=60) as client:
+            users = [f"user-{number}" for number in range(count)]
+            return [client.post(path, json=body, headers={"X-User-Id": user}).status_code for user in users]
+
+    def look(self, version: int) -> Look:
+        return watch_canary(version, self.place.records, self.prometheus, datetime.now(timezone.utc))
+
+    def judge(self, version: int) -> Look:
+        """Look after every few requests until there is a decision; users see no error meanwhile."""
+        for _ in range(LOOKS):
+            assert set(self.ask(REQUESTS)) == {200}
+            if (look := self.look(version)).judgement.decision != "WAIT":
+                return look
+        raise AssertionError(f"no decision after {LOOKS} looks: {look.judgement.reasons}")
+
+
+@pytest.fixture(scope="module")
+def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_mlflow(tmp_path_factory.mktemp("mlflow")) as uri:
+        yield uri
+
+
+@contextmanager
+def running_rollout(home: Path, mlflow: str, model: str, flags: Sequence[str] = ()) -> Iterator[World]:
+    """Everything, after a night that is served; ``flags`` are those of the canary's server."""
+    from ml.connections import MlflowConnection
+
+    models = home / "models"
+    models.mkdir()
+    save_models(home / "saved_models")
+    stable_file, canary_file = models / "models.config", models / "canary.config"
+    for file in (stable_file, canary_file):
+        file.write_text("model_config_list {}")
+    with (
+        running_model_server(stable_file, home / "stable.log") as stable,
+        running_model_server(canary_file, home / "canary.log", flags) as canary,
+        running_router(home / "router", models, stable, canary) as router,
+        running_mtail(home, router.access_log) as mtail,
+        running_prometheus(home / "prometheus", {"router": mtail}) as prometheus,
+    ):
+        place = CanaryPlace(
+            home / "store",
+            model,
+            connection(stable, stable_file),
+            MlflowConnection(uri=mlflow),
+            home / "saved_models",
+            connection(canary, canary_file),
+        )
+        place.night(2)
+        yield World(place, router, PrometheusConnection(address=prometheus.address))
+
+
+def connection(server: ModelServerProcess, config_file: Path) -> ServingConnection:
+    models = config_file.parent
+    return ServingConnection(
+        rest=server.rest,
+        grpc=server.grpc,
+        models_dir=models,
+        server_models_dir=models,
+        config_file=config_file,
+    )
+
+
+def moves(place: CanaryPlace) -> list[tuple[Any, ...]]:
+    lines = place.ledger.entries()
+    return [(line["event"], line["action"], line["label"], line["to"]) for line in lines]
+
+
+def test_a_canary_that_fails_is_withdrawn_and_users_see_no_error(mlflow: str, tmp_path: Path):
+    with running_rollout(tmp_path, mlflow, "failing", ["--inject_error_ratio=0.8"]) as world:
+        place = world.place
+        assert (place.served(), find_trial(place.records)) == (ONE, None)
+        prepared = place.prepare(3)
+        place.push(3, **prepared)
+        assert (place.served(), place.on_canary()) == (ONE, TWO)
+        assert read_share(place.pipeline, place.serving) == 0.5
+
+        look = world.judge(TWO)
+        assert look.judgement.decision == "ROLL_BACK"
+        assert "of the canary's requests fail" in look.judgement.reasons[0]
+        assert look.evidence is not None
+        evidence = place.store.read_json(look.evidence)
+        assert evidence["observations"]["canary"]["failed"] > 0
+        assert evidence["observations"]["stable"]["failed"] == 0
+
+        wish = Wish(str(TWO), look.judgement.reasons[0], "rollout", look.evidence["uri"])
+        for _ in range(2):
+            assert withdraw_canary(TWO, wish, place.records, place.tracks, place.mlflow)
+        assert (place.served(), place.on_canary()) == (ONE, None)
+        assert read_share(place.pipeline, place.serving) == 0.0
+        assert moves(place)[2:] == [
+            ("moving", "push", "canary", TWO),
+            ("moved", "push", "canary", TWO),
+            ("noted", "withdraw", "canary", TWO),
+        ]
+        assert set(rolled_back(place.ledger.entries())) == {TWO}
+        with pytest.raises(Withheld, match=rf"the content of {TWO} was withdrawn as a canary"):
+            push_again(place, 3, prepared)
+
+
+def push_again(place: CanaryPlace, day: int, prepared: dict[str, Artifact]) -> None:
+    production = place.resolve(day, attempt=2)
+    blessing = place.produce(
+        "blessing",
+        day,
+        {"model": prepared["model"], "production": production},
+        lambda draft: draft.write_json({"verdict": "PASS", "publish": True, "reasons": ["again"]}),
+    )
+    place.push(day, prepared["model"], blessing, production)
+
+
+def test_a_healthy_canary_is_promoted_and_a_newer_one_takes_the_place_of_one_on_trial(
+    mlflow: str, tmp_path: Path
+):
+    with running_rollout(tmp_path, mlflow, "healthy") as world:
+        place = world.place
+        place.night(3)
+        place.night(4)
+        assert (place.served(), place.on_canary()) == (ONE, THREE)
+        with pytest.raises(Withheld, match=f"{TWO} of clicks is not on trial any more: {THREE} is"):
+            world.look(TWO)
+        look = world.judge(THREE)
+        assert look.judgement.decision == "PROMOTE", look.judgement.reasons
+
+        verdict = Verdict(THREE, look.trial.stable, Wish(str(THREE), "it is as good", "rollout"))
+        done = [promote_canary(verdict, place.records, place.tracks, place.mlflow) for _ in range(2)]
+
+        assert (done[0].version, done[0].previous, done[0].aliased) == (THREE, ONE, True)
+        assert (place.served(), place.on_canary()) == (THREE, None)
+        assert read_share(place.pipeline, place.serving) == 0.0
+        assert moves(place)[-2:] == [
+            ("moving", "promote", "stable", THREE),
+            ("moved", "promote", "stable", THREE),
+        ]
+        assert find_trial(place.records) is None
+        assert set(world.ask(20)) == {200}
