@@ -80,8 +80,12 @@ class World:
         self.api.patch(f"/dags/{dag_id}", json={"is_paused": False}).raise_for_status()
 
     def trigger(self, dag_id: str, **params: Any) -> Run:
-        """Start a DAG by hand."""
+        """Start a DAG by hand, whether it was paused or not."""
         self.unpause(dag_id)
+        return self.start(dag_id, **params)
+
+    def start(self, dag_id: str, **params: Any) -> Run:
+        """Start a DAG that is not paused."""
         asked = {"logical_date": None, "conf": params}
         answer = self.api.post(f"/dags/{dag_id}/dagRuns", json=asked).raise_for_status()
         return Run(self, dag_id, answer.json()["dag_run_id"])

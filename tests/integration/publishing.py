@@ -145,6 +145,15 @@ class Place:
         self.log(day, model=model, production=production, blessing=blessing)
         return {"model": model, "blessing": blessing, "production": production}
 
+    def prepare_again(self, day: int, saved_model: str, attempt: int) -> dict[str, Artifact]:
+        """The same for a night that is run again: held against what serves by now."""
+        production, model = self.resolve(day, attempt), self.train(day, saved_model)
+        return {
+            "model": model,
+            "blessing": self.bless(day, model, production),
+            "production": production,
+        }
+
     def served(self) -> int | None:
         """What users are answered by."""
         with RestServer(self.serving, self.model) as server:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ml.connections import MlflowConnection, ServingConnection
 from tests.demo.clicks import Corruption, Day
 from tests.demo.follow import Backfill
 from tests.integration.airflow_nights import (
@@ -17,6 +20,8 @@ from tests.integration.airflow_nights import (
     processes_of,
     running_world,
 )
+from tests.integration.moving import DIVISORS, asking
+from tests.integration.publishing import Place, save_price_models
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 
@@ -32,14 +37,18 @@ DAYS = [
 ]
 QUIET = {"info", "debug"}
 OURS = ("ml.", "retraining.")
+RETURNING = "returning"
+ONE, TWO = 20261102001, 20261103001
+PUBLISHED = {ONE: "good", TWO: "better"}
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """An Airflow with three pipelines: for clicks, one that lacks a Connection, one that trains for ever."""
+    """An Airflow with four pipelines: for clicks, without a Connection, training for ever, going back."""
     home, pipelines = tmp_path_factory.mktemp("nights"), tmp_path_factory.mktemp("pipelines")
     copy_pipeline(pipelines, "lost", landing={"connection": "kafka_nowhere"})
     copy_pipeline(pipelines, "endless", training={"epochs": 1_000_000})
+    copy_pipeline(pipelines, RETURNING)
     with running_world(home, DAYS, {"RETRAIN_PIPELINES": str(pipelines)}) as world:
         yield world
 
@@ -73,6 +82,20 @@ def only_run(world: World, dag_id: str) -> Run:
     world.unpause(dag_id)
     world.wait_until(lambda: world.runs(dag_id), f"running {dag_id}")
     return world.runs(dag_id)[0]
+
+
+@pytest.fixture(scope="module")
+def place(world: World, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A pipeline with two published versions, in the store of the nights."""
+    saved_models = tmp_path_factory.mktemp("saved_models")
+    save_price_models(saved_models, DIVISORS)
+    environment = world.services.command_line_connections()
+    serving = ServingConnection.of(json.loads(environment["RETRAIN_SERVING"]), "RETRAIN_SERVING")
+    mlflow = MlflowConnection(uri=world.services.mlflow)
+    place = Place(world.store.root, RETURNING, serving, mlflow, saved_models, name=RETURNING)
+    for day, saved_model in ((2, PUBLISHED[ONE]), (3, PUBLISHED[TWO])):
+        place.night(day, saved_model)
+    return place
 
 
 def state_of_the_world(world: World, run: Run) -> dict[str, Any]:
@@ -203,3 +226,34 @@ def test_a_training_that_is_marked_as_failed_ends_its_workers(world: World) -> N
     world.wait_until(lambda: not list(processes_of(words)), "without workers")
     world.wait_until(lambda: "stopped on request" in run.log_text("train_candidate"), "told")
     assert run.states["train_candidate"] == "failed"
+
+
+def test_a_roll_back_without_a_reason_is_refused_by_the_form(world: World, place: Place) -> None:
+    world.airflow.wait_for_dag(f"rollback_{RETURNING}")
+    asked = {"logical_date": None, "conf": {"to": "previous"}}
+
+    answer = world.api.post(f"/dags/rollback_{RETURNING}/dagRuns", json=asked)
+
+    assert (answer.status_code, "reason" in answer.text) == (400, True)
+    assert place.served() == TWO
+
+
+def test_the_dag_goes_back_under_load_and_the_ledger_names_its_run(
+    world: World, place: Place, tmp_path: Path
+) -> None:
+    world.airflow.wait_for_dag(f"rollback_{RETURNING}")
+
+    def go_back() -> Run:
+        return world.start(f"rollback_{RETURNING}", to="previous", reason="clicks fell").wait()
+
+    with asking(tmp_path, place, PUBLISHED, place.serving.rest, place.serving.grpc, rate=50) as users:
+        seen = users.watch(TWO, ONE, go_back)
+
+    run = world.runs(f"rollback_{RETURNING}")[-1]
+    assert run.states == {"roll_back": "success"}
+    assert place.served() == ONE
+    moved = place.ledger.entries()[-1]
+    assert (moved["event"], moved["from"], moved["to"], moved["reason"]) == ("moved", TWO, ONE, "clicks fell")
+    assert run.run_id in moved["who"]
+    assert (seen.failed, seen.wrong) == ([], [])
+    print(f"the last answer of the old version came {seen.last_old_seconds:.1f} s after the trigger")

@@ -316,43 +316,34 @@ def test_a_model_server_that_is_down_moves_nothing(place: Place):
     assert "does not say" in reconcile(records_of(place), down, place.mlflow).finding
 
 
-def test_what_was_rolled_back_is_withheld_until_a_person_readmits_it(world: World, tmp_path: Path):
+def test_what_was_rolled_back_is_withheld_until_a_person_readmits_it_and_others_may_come(
+    world: World, tmp_path: Path
+):
     place = Place(tmp_path / "store", "readmitted", world.serving, world.mlflow, world.saved_models)
     place.night(2)
-    place.night(3, "better")
+    place.night(4, "better")
     go_back(place, "previous")
-    production = place.resolve(3, attempt=2)
-    model = place.train(3, "better")
-    blessing = place.bless(3, model, production)
+    again = place.prepare_again(4, "better", attempt=2)
 
-    with pytest.raises(Withheld, match=rf"{TWO} was rolled back on .* by ada \(clicks fell\)"):
-        place.push(3, model, blessing, production)
+    with pytest.raises(Withheld, match=rf"{THREE} was rolled back on .* by ada \(clicks fell\)"):
+        place.push(4, **again)
     assert place.served() == ONE
 
-    readmit(Wish(str(TWO), "it was the client", "ada"), records_of(place), place.serving)
-    place.push(3, model, blessing, production)
-    assert place.served() == TWO
-
-
-def test_another_model_newer_than_what_serves_may_come_after_a_roll_back(world: World, tmp_path: Path):
-    place = Place(tmp_path / "store", "came_after", world.serving, world.mlflow, world.saved_models)
-    place.night(2)
-    place.night(4)
-    go_back(place, "previous")
-
+    # Older than what was rolled back, newer than what serves.
     place.night(3, "better")
-
     assert place.served() == TWO
+
+    readmit(Wish(str(THREE), "it was the client", "ada"), records_of(place), place.serving)
+    place.push(4, **place.prepare_again(4, "better", attempt=3))
+    assert place.served() == THREE
 
 
 def test_the_golden_version_stays_loaded_and_the_way_back_to_it_is_rehearsed(
-    world: World, tmp_path: Path, registry: MlflowClient
+    place: Place, tmp_path: Path, registry: MlflowClient
 ):
-    place = Place(tmp_path / "store", "trusted", world.serving, world.mlflow, world.saved_models)
-    place.night(2)
+    # The last test of this place: it has a golden version from here on.
     set_golden(Wish(str(ONE), "two calm weeks", "ada"), records_of(place), place.serving, place.mlflow)
-    for day, saved_model in ((3, "better"), (4, "good"), (5, "better")):
-        place.night(day, saved_model)
+    place.night(5, "better")
 
     assert listed(place) == ((ONE, THREE, FOUR), {"stable": FOUR, "golden": ONE})
     assert aliased(registry, place, "golden")["serving.version"] == str(ONE)
