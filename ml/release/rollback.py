@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ml.connections import MlflowConnection, ServingConnection
-from ml.errors import RetrainingError
+from ml.errors import Removed, RetrainingError
 from ml.release.label_move import LabelMove
 from ml.release.ledger import Move, check_reason
 from ml.release.model_config import Entry
@@ -57,6 +57,7 @@ def roll_back(
 
     Raises:
         Misconfigured: if there is no such version, or no reason.
+        Removed: if housekeeping has taken its model away, with the versions that are left.
         NotServable: if it cannot be loaded, or answers otherwise than when it was published; the label stays.
         Unavailable: if the model server does not answer.
     """
@@ -121,13 +122,25 @@ class WayBack(LabelMove):
         version = self.move.version
         if self.server.rest.is_available(version.number):
             return
-        stage(self.records.store, version.model, self.server.directory(version.number), warmup=[])
+        self._stage()
         try:
             super().load()
         except RetrainingError:
             entry = self.server.entry().without(version.number, self.move.label, self.move.previous)
             self.server.apply(entry, self.records.pipeline.serving.ready_seconds)
             raise
+
+    def _stage(self) -> None:
+        version, records = self.move.version, self.records
+        try:
+            stage(records.store, version.model, self.server.directory(version.number), warmup=[])
+        except Removed as removed:
+            published = records.known_answers.versions()
+            there = [number for number in published if self.server.directory(number).exists()]
+            raise Removed(
+                f"version {version.number} cannot be gone back to any more; users are answered as before. "
+                f"{removed} To go back now, choose one whose files are there: {', '.join(map(str, there))}."
+            ) from removed
 
     def ask(self) -> None:
         """Ask the version its golden requests, by its number."""

@@ -47,6 +47,7 @@ def roll_back(
 
     Raises:
         Misconfigured: if there is no such version, or no reason.
+        Removed: if housekeeping has taken its model away, with the versions that are left.
         Unavailable: if the model server does not answer.
     """
     from ml.release.rollback import roll_back
