@@ -3,9 +3,9 @@
     python -m benchmarks.serving [--rate 200] [--router]
 
 The model server is the stand-in for TensorFlow Serving. For every move: requests asked, failed, answered by a
-wrong version (neither the old nor the new one, or the old one after the move was reported done), and seconds
-from the command to the last answer of the old version. Ends with 1 if a request failed or was answered
-wrong, or if going back took longer than its limit.
+wrong version (neither the old nor the new one, or the old one after the move was reported done), seconds from
+the command to the last answer of the old version, and seconds that the command took. Ends with 1 if a request
+failed or was answered wrong, or if the last old answer of a roll-back came after its limit.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ONE, TWO, THREE = 20261102001, 20261103001, 20261104001
 MODELS = {ONE: "good", TWO: "better", THREE: "best"}
 # Going back from the command line, with the version loaded.
 LIMIT_SECONDS = 5.0
-COLUMNS = ("move", "asked", "asked/s", "failed", "wrong", "last old answer", "command", "of the limit")
+COLUMNS = ("move", "asked", "asked/s", "failed", "wrong", "last old", "command", "of limit")
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,13 @@ def read_arguments() -> argparse.Namespace:
 def moves(place: Place) -> Iterator[Move]:
     """The moves, one after the other; what can be prepared is, before the next one begins."""
     prepared = place.prepare(3, MODELS[TWO])
-    yield Move("push a newer version", ONE, TWO, lambda: place.push(3, **prepared))
-    yield Move("roll back to previous", TWO, ONE, lambda: go_back(place, "previous"), LIMIT_SECONDS)
+    yield Move("push", ONE, TWO, lambda: place.push(3, **prepared))
+    yield Move("back to previous", TWO, ONE, lambda: go_back(place, "previous"), LIMIT_SECONDS)
     trusted = Wish(str(ONE), "the benchmark's golden version", "benchmark")
     set_golden(trusted, Records(place.pipeline, place.store), place.serving, place.mlflow)
     newest = place.prepare(4, MODELS[THREE])
     yield Move("push again", ONE, THREE, lambda: place.push(4, **newest))
-    yield Move("roll back to golden", THREE, ONE, lambda: go_back(place, "golden"), LIMIT_SECONDS)
+    yield Move("back to golden", THREE, ONE, lambda: go_back(place, "golden"), LIMIT_SECONDS)
 
 
 def go_back(place: Place, to: str) -> None:
@@ -142,9 +142,9 @@ def row(move: Move, seen: Seen) -> dict[str, object]:
         "asked/s": f"{seen.rate:.0f}",
         "failed": len(seen.failed),
         "wrong": len(seen.wrong),
-        "last old answer": f"{seen.last_old_seconds:.1f} s",
+        "last old": f"{seen.last_old_seconds:.1f} s",
         "command": f"{seen.seconds:.1f} s",
-        "of the limit": f"{seen.last_old_seconds / move.limit:.2f}" if move.limit else "",
+        "of limit": f"{seen.last_old_seconds / move.limit:.2f}" if move.limit else "",
     }
 
 
