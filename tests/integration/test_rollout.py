@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ pytestmark = [
     pytest.mark.skipif(not is_monitoring_installed(), reason=INSTALL_MONITORING),
 ]
 
-ONE, TWO, THREE = 20261102001, 20261103001, 20261104001
+ONE, TWO, THREE, FOUR = 20261102001, 20261103001, 20261104001, 20261105001
 # Latency is none of these tests' business: the machine is everybody's.
 LIMITS = Rollout(
     min_requests=60, error_difference=0.2, latency_quantile=0.5, latency_ratio=50, score_shift=0.7
@@ -53,6 +53,7 @@ LOOKS, REQUESTS = 30, 60
 class CanaryPlace(Place):
     """A pipeline with a canary on a model server of its own."""
 
+    _: KW_ONLY
     canary: ServingConnection
 
     @property
@@ -151,7 +152,7 @@ def running_rollout(home: Path, mlflow: str, model: str, flags: Sequence[str] = 
             connection(stable, stable_file),
             MlflowConnection(uri=mlflow),
             home / "saved_models",
-            connection(canary, canary_file),
+            canary=connection(canary, canary_file),
         )
         place.night(2)
         yield World(place, router, PrometheusConnection(address=prometheus.address))
@@ -241,3 +242,7 @@ def test_a_healthy_canary_is_promoted_and_a_newer_one_takes_the_place_of_one_on_
         ]
         assert find_trial(place.records) is None
         assert set(world.ask(20)) == {200}
+
+        place.night(5)
+        promote_canary(verdict, place.records, place.tracks, place.mlflow)
+        assert (place.on_canary(), read_share(place.pipeline, place.serving)) == (FOUR, 0.5)

@@ -35,12 +35,12 @@ class Trial:
     since: datetime
 
 
-def find_trial(records: Records) -> Trial | None:
-    """The trial that the ledger knows of; None without one."""
+def find_trial(records: Records, other_than: int | None = None) -> Trial | None:
+    """The trial that the ledger knows of; None without one, or if it is that of ``other_than``."""
     lines, serving = records.ledger.entries(), records.pipeline.serving
     line = canary_on_trial(lines, canary_of(records.pipeline).label)
     version = records.versions.find(line["to"]) if line else None
-    if line is None or version is None:
+    if line is None or version is None or version.number == other_than:
         return None
     moments = [passage.moved_at for passage in passages(lines, serving.label) if passage.moved_at]
     began = datetime.fromisoformat(line["time"])
@@ -67,13 +67,16 @@ def end_trial(version: int, records: Records, tracks: Tracks, mlflow: MlflowConn
     """Leave the canary without users, then without its label, then unloaded; under the publication lock.
 
     A canary's server may be dead, and that may be why the trial ends. Its config is written all the same,
-    so that the version does not come back with it.
+    so that the version does not come back with it. Where this is repeated late and another version is on
+    trial by now, that one's users and alias are left alone.
 
     Returns:
         Whether the canary's server has taken it.
     """
     label, setting = canary_of(records.pipeline).label, records.pipeline.serving
-    set_share(records.pipeline, tracks.stable, 0.0)
+    if find_trial(records, other_than=version) is None:
+        set_share(records.pipeline, tracks.stable, 0.0)
+        _drop_alias(label, setting.model, mlflow)
     try:
         with ModelServer(tracks.canary, setting.model) as server:
             entry = server.entry()
@@ -84,8 +87,6 @@ def end_trial(version: int, records: Records, tracks: Tracks, mlflow: MlflowConn
             "the canary's server has not unloaded version %d, but no user reaches it: %s", version, error
         )
         return False
-    finally:
-        _drop_alias(label, setting.model, mlflow)
     return True
 
 

@@ -6,7 +6,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.release.history import golden_version, passages, rolled_back, served_at, version_before
+from ml.release.history import (
+    canary_on_trial,
+    golden_version,
+    passages,
+    rolled_back,
+    served_at,
+    version_before,
+)
 
 ONE, TWO, THREE = 20261101001, 20261102001, 20261103001
 
@@ -82,6 +89,31 @@ def test_what_was_rolled_back_is_remembered_until_it_is_readmitted():
 
     lines.append(line("noted", 40, None, THREE, action="readmit"))
     assert rolled_back(lines) == {}
+
+
+def test_a_canary_is_on_trial_from_its_move_to_its_end():
+    trial = move(40, None, THREE, label="canary")
+    promoted = move(50, TWO, THREE, action="promote")
+    withdrawn = [line("noted", 50, THREE, THREE, action="withdraw", label="canary")]
+
+    def on_trial(*lines: dict[str, Any]) -> int | None:
+        found = canary_on_trial(lines, "canary")
+        return found["to"] if found else None
+
+    assert on_trial(*PUSHED) is None
+    assert on_trial(trial[0]) is None
+    assert on_trial(*trial, promoted[0]) == THREE
+    assert on_trial(*trial, *promoted) is on_trial(*trial, *withdrawn) is None
+    assert on_trial(*trial, *move(50, THREE, TWO, label="canary")) == TWO
+    assert on_trial(*trial, *withdrawn, *move(55, None, TWO, label="canary")) == TWO
+
+
+def test_a_withdrawn_canary_is_remembered_until_it_is_readmitted():
+    withdrawn = line("noted", 50, THREE, THREE, action="withdraw", label="canary")
+    readmitted = line("noted", 55, None, THREE, action="readmit")
+
+    assert rolled_back([*PUSHED, withdrawn]) == {THREE: withdrawn}
+    assert rolled_back([*PUSHED, withdrawn, readmitted]) == {}
 
 
 def test_going_forward_again_by_number_readmits_and_condemns_nothing():
