@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from multiprocessing.connection import Connection
@@ -49,7 +49,7 @@ class Place:
     serving: ServingConnection
     mlflow: MlflowConnection
     saved_models: Path
-    name: str = "clicks"
+    name: str = field(default="clicks", kw_only=True)
 
     @property
     def pipeline(self) -> Pipeline:
