@@ -19,6 +19,7 @@ JUDGEMENTS = frozenset(
         "evaluation",
         "blessing",
         "pushed_model",
+        "rollout",
     }
 )
 

@@ -27,7 +27,7 @@ def find_roots(
     kept_versions: Mapping[int, list[str]],
     aliases: Mapping[str, str],
 ) -> dict[str, str]:
-    """Address → why it stays: models of kept versions, their publications, and what aliases name.
+    """Address → why it stays: models of kept versions, evidence of their moves, and what aliases name.
 
     Args:
         records: numbers and ledger.
@@ -40,6 +40,9 @@ def find_roots(
     for number, reason in stays.items():
         if version := records.versions.find(number):
             roots[version.model["uri"]] = reason
+    for line in records.ledger.entries():
+        if line["to"] in stays:
+            roots.setdefault(line["evidence"], stays[line["to"]])
     named = {digest: f"named by the alias {alias}" for alias, digest in aliases.items()}
     for uri, holding in holdings.items():
         if holding.address.kind == "pushed_model" and holding.version in stays:

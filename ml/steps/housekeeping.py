@@ -34,7 +34,8 @@ def plan_housekeeping(
 
     Raises:
         Unavailable: if a server does not answer: nobody knows what must stay.
-        Misconfigured: if users are served by a version that was not published from this store.
+        Misconfigured: if users are served by a version that was not published from this store, or the
+            canary has a server of its own and no connection to it is given.
         StoreCorrupted: if the ledger or a manifest cannot be read.
     """
     from ml import housekeeping
@@ -94,6 +95,9 @@ def _house(
     pipeline: str, serving: ServingConnection, mlflow: MlflowConnection, canary: ServingConnection | None
 ) -> House:
     from ml import housekeeping
+    from ml.release.rollout.tracks import Tracks
 
-    servers = (serving, canary) if canary else (serving,)
-    return housekeeping.House(load_pipeline(pipeline), Store.from_environment(), servers, mlflow)
+    settings, servers = load_pipeline(pipeline), [serving]
+    if settings.serving.canary and (beside := Tracks.of(settings, serving, canary).canary) != serving:
+        servers.append(beside)
+    return housekeeping.House(settings, Store.from_environment(), tuple(servers), mlflow)
