@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ml.release.registry import LINE
 from ml.release.server import ModelServer
 from tests.demo.clicks import Day
 from tests.demo.produce import create_topic, produce
@@ -34,7 +35,7 @@ MOMENTS = [
     Moment("evaluate_candidate", "pyarrow.parquet.write_table"),
     Moment("decide_blessing", "ml.store.sync_tree"),
     Moment("log_to_mlflow", "mlflow.MlflowClient.create_model_version"),
-    Moment("push_model", "ml.release.registry.Registry.promote"),  # the label has moved, the alias has not
+    Moment("push_model", "ml.release.registry.Registry.follow"),  # the label has moved, the alias has not
 ]
 
 
@@ -100,7 +101,10 @@ def traces(world: World) -> dict[str, Any]:
             )
             for run in state["runs"]
         ],
-        "registered": [(version, aliases, tags) for version, _, aliases, tags in state["registered"]],
+        "registered": [
+            (version, aliases, {name: value for name, value in tags.items() if name != LINE})
+            for version, _, aliases, tags in state["registered"]
+        ],
     }
 
 
