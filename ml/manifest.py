@@ -15,6 +15,20 @@ MANIFEST = "manifest.json"
 MEASURED = "measured/"
 SCHEME = "store:"
 KEY_LENGTH = 16
+# The step that makes each kind of artifact; a kind that is not here has no step of its own.
+STEP_OF = {
+    "offsets": "land_examples",
+    "examples": "land_examples",
+    "statistics": "compute_statistics",
+    "anomalies": "validate_examples",
+    "drift_report": "measure_drift",
+    "training_window": "gather_window",
+    "model": "train_candidate",
+    "evaluation": "evaluate_candidate",
+    "blessing": "decide_blessing",
+    "production": "resolve_production",
+    "pushed_model": "push_model",
+}
 
 
 @dataclass(frozen=True)

@@ -12,23 +12,9 @@ from pathlib import Path
 
 from ml.durable import write_atomically
 from ml.errors import Removed
-from ml.manifest import SCHEME
+from ml.manifest import SCHEME, STEP_OF
 
 DIRECTORY = "housekeeping"
-# The step that makes each kind; the other kinds are named as their step's result is.
-MAKERS = {
-    "offsets": "land_examples",
-    "examples": "land_examples",
-    "statistics": "compute_statistics",
-    "anomalies": "validate_examples",
-    "drift_report": "measure_drift",
-    "training_window": "gather_window",
-    "model": "train_candidate",
-    "evaluation": "evaluate_candidate",
-    "blessing": "decide_blessing",
-    "production": "resolve_production",
-    "pushed_model": "push_model",
-}
 
 
 @dataclass(frozen=True)
@@ -100,7 +86,7 @@ def removals_of_day(root: Path, pipeline: str, day: str) -> dict[str, Removal]:
 def removed(uri: str, removal: Removal) -> Removed:
     """The failure of asking for a removed artifact, with what to do."""
     address = Address.of(uri)
-    step = MAKERS.get(address.kind, address.kind)
+    step = STEP_OF.get(address.kind, address.kind)
     what_if = f" --what-if {address.what_if}" if address.what_if else ""
     return Removed(
         f"{uri} was removed by housekeeping on {removal.at[:10]}: {removal.reason}. It was expected in the "

@@ -87,9 +87,7 @@ class Store:
     def find(self, identity: Identity) -> Artifact | None:
         """The artifact of this identity if it has been written."""
         manifest = Manifest.find(self._path(identity.uri))
-        if manifest is None:
-            return None
-        return Artifact(kind=identity.kind, uri=identity.uri, digest=manifest.digest)
+        return manifest.artifact if manifest else None
 
     def open(self, artifact: Artifact) -> Path:
         """The artifact's directory, after every file in it has been checked.
@@ -178,7 +176,7 @@ class Store:
             sync_tree(partial)
         partial.rename(path)
         sync(path.parent)
-        return Artifact(kind=identity.kind, uri=identity.uri, digest=manifest.digest)
+        return manifest.artifact
 
     def _fill(self, partial: Path, identity: Identity, write: Callable[[Draft], None]) -> Manifest:
         draft = Draft(partial, identity.kind, caveats=self._caveats_of(identity))

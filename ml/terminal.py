@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def render_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Rows as a table as wide as the terminal; a missing value is left empty."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -19,7 +21,13 @@ def render_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> s
         values = (row.get(column) for column in columns)
         # Text, because a reason may hold brackets, which rich would take for markup.
         table.add_row(*(Text("" if value is None else str(value)) for value in values))
-    console = Console(file=io.StringIO(), width=None)
-    with console.capture() as captured:
-        console.print(table)
-    return captured.get().rstrip()
+    return render(table)
+
+
+def render(table: Table) -> str:
+    """A table as text, as wide as the terminal."""
+    from rich.console import Console
+
+    text = io.StringIO()
+    Console(file=text).print(table)
+    return text.getvalue().rstrip()

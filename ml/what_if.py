@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ml.code_version import code_digest
+from ml.environment import environment
 from ml.errors import Misconfigured
 
 VARIABLE, SETTINGS_VARIABLE = "RETRAIN_WHAT_IF", "RETRAIN_WHAT_IF_SETTINGS"
@@ -96,18 +97,9 @@ def trying(name: str, settings: Mapping[str, Any]) -> Iterator[None]:
         Misconfigured: if name or settings cannot be used.
     """
     given = {VARIABLE: name, SETTINGS_VARIABLE: json.dumps(dict(settings)) if settings else ""}
-    wanted = given if any(given.values()) else {}
-    before = {variable: os.environ.get(variable) for variable in wanted}
-    os.environ.update(wanted)
-    try:
+    with environment(given if any(given.values()) else {}):
         current_what_if()
         yield
-    finally:
-        for variable, value in before.items():
-            if value is None:
-                del os.environ[variable]
-            else:
-                os.environ[variable] = value
 
 
 def _read_settings(text: str) -> dict[str, Any]:

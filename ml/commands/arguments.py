@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -19,17 +20,25 @@ def add_pipeline(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
-def add_day(parser: argparse.ArgumentParser, option: str = "--day") -> argparse.ArgumentParser:
-    """Which day; with ``--from`` and ``--to`` the value is ``first`` and ``last``."""
-    name = {"--from": "first", "--to": "last"}.get(option, "day")
-    parser.add_argument(
-        option,
-        dest=name,
-        required=True,
-        metavar="DAY",
-        type=date.fromisoformat,
-        help="YYYY-MM-DD, in the pipeline's time zone",
-    )
+def add_command(
+    commands: Any, name: str, summary: str, run: Callable[[argparse.Namespace], str]
+) -> argparse.ArgumentParser:
+    """A command about one pipeline."""
+    parser = add_pipeline(commands.add_parser(name, help=summary))
+    parser.set_defaults(command=run)
+    return parser
+
+
+def add_day(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Which day."""
+    parser.add_argument("--day", **DAY, help=DAY_HELP)
+    return parser
+
+
+def add_days(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Which days: ``first`` and ``last``."""
+    parser.add_argument("--from", dest="first", **DAY, help=f"the first day, {DAY_HELP}")
+    parser.add_argument("--to", dest="last", **DAY, help=f"the last day, {DAY_HELP}")
     return parser
 
 
@@ -73,6 +82,15 @@ def walk_of(chosen: argparse.Namespace) -> Walk:
     )
 
 
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no day ({error}); expected YYYY-MM-DD, like 2026-11-20"
+        ) from error
+
+
 def _setting(text: str) -> tuple[str, Any]:
     path, equals, value = text.partition("=")
     if not path or not equals:
@@ -83,6 +101,8 @@ def _setting(text: str) -> tuple[str, Any]:
         raise argparse.ArgumentTypeError(f"{value!r} could not be read as YAML: {error}") from error
 
 
+DAY: Any = {"required": True, "metavar": "DAY", "type": _day}
+DAY_HELP = "YYYY-MM-DD, in the pipeline's time zone"
 REASONS = {
     "--refresh-production": "judge against what serves now, not against what served at the first try",
     "--accept-gap": "land the day although the topic has lost some of it; said of everything made from it",

@@ -10,15 +10,8 @@ from typing import Any
 from ml import steps
 from ml.artifact import Window, digest_of
 from ml.code_version import code_digest
-from ml.commands.arguments import add_pipeline, add_what_if
-from ml.connections import (
-    KAFKA_VARIABLE,
-    MLFLOW_VARIABLE,
-    SERVING_VARIABLE,
-    KafkaConnection,
-    MlflowConnection,
-    ServingConnection,
-)
+from ml.commands.arguments import add_days, add_pipeline, add_what_if
+from ml.commands.connections import kafka, mlflow, serving
 from ml.errors import Interrupted
 from ml.replay import replay_nights
 
@@ -30,10 +23,10 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser("backfill", help="Run some days again: plan it, run it, report it.")
     group = parser.add_subparsers(required=True, metavar="plan|run|report")
     plan = group.add_parser("plan", help="print it day by day; nothing is run or moved")
-    add_what_if(_add_days(add_pipeline(plan))).set_defaults(command=plan_backfill)
+    add_what_if(add_days(add_pipeline(plan))).set_defaults(command=plan_backfill)
     plan.add_argument("--json", action="store_true", help="for machines")
     run = group.add_parser("run", help="walk the nights one after the other, and report them to MLflow")
-    add_what_if(_add_days(add_pipeline(run))).set_defaults(command=run_backfill)
+    add_what_if(add_days(add_pipeline(run))).set_defaults(command=run_backfill)
     run.add_argument("--order", choices=("forward", "backward"), default="forward", help="of the days")
     run.add_argument("--key", help="names the backfill in MLflow; by default days, settings and code do")
     report = add_pipeline(group.add_parser("report", help="report a backfill to MLflow again"))
@@ -45,11 +38,11 @@ def plan_backfill(chosen: argparse.Namespace) -> str:
     """Say what running some days again would do."""
     plan = steps.plan_backfill(
         chosen.pipeline,
-        chosen.first,
-        chosen.last,
-        kafka=KafkaConnection.from_variable(KAFKA_VARIABLE),
-        serving=ServingConnection.from_variable(SERVING_VARIABLE),
-        mlflow=MlflowConnection.from_variable(MLFLOW_VARIABLE),
+        str(chosen.first),
+        str(chosen.last),
+        kafka=kafka(),
+        serving=serving(),
+        mlflow=mlflow(),
     )
     return json.dumps(plan, indent=2) if chosen.json else steps.render_plan(plan)
 
@@ -78,26 +71,17 @@ def run_backfill(chosen: argparse.Namespace) -> str:
 
 def report_backfill(chosen: argparse.Namespace) -> str:
     """Report a backfill again, with what its nights have come to since."""
-    mlflow = MlflowConnection.from_variable(MLFLOW_VARIABLE)
-    known = steps.read_backfill(chosen.pipeline, chosen.key, mlflow=mlflow)
+    known = steps.read_backfill(chosen.pipeline, chosen.key, mlflow=mlflow())
     return json.dumps(_report(chosen.pipeline, known), indent=2)
 
 
-def _add_days(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument(
-        "--from", required=True, dest="first", metavar="DAY", help="the first day, YYYY-MM-DD"
-    )
-    parser.add_argument("--to", required=True, dest="last", metavar="DAY", help="the last day, included")
-    return parser
-
-
 def _report(pipeline: str, backfill: dict[str, Any]) -> dict[str, str]:
-    return steps.report_backfill(pipeline, backfill, mlflow=MlflowConnection.from_variable(MLFLOW_VARIABLE))
+    return steps.report_backfill(pipeline, backfill, mlflow=mlflow())
 
 
 def _windows(chosen: argparse.Namespace) -> list[Window]:
     zone = steps.load_pipeline(chosen.pipeline).landing.time_zone
-    windows = steps.backfill_windows(chosen.first, chosen.last, zone)
+    windows = steps.backfill_windows(str(chosen.first), str(chosen.last), zone)
     return windows[::-1] if chosen.order == "backward" else windows
 
 

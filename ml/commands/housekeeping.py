@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from typing import Any
 
 from ml import steps
 from ml.commands.arguments import add_pipeline
-from ml.connections import (
-    CANARY_VARIABLE,
-    MLFLOW_VARIABLE,
-    SERVING_VARIABLE,
-    MlflowConnection,
-    ServingConnection,
-)
+from ml.commands.connections import canary, mlflow, serving
 
 
 def add_to(commands: Any) -> None:
@@ -33,8 +26,8 @@ def housekeep(chosen: argparse.Namespace) -> str:
     done = steps.housekeep(
         chosen.pipeline,
         chosen.dry_run,
-        serving=ServingConnection.from_variable(SERVING_VARIABLE),
-        mlflow=MlflowConnection.from_variable(MLFLOW_VARIABLE),
-        canary=ServingConnection.from_variable(CANARY_VARIABLE) if CANARY_VARIABLE in os.environ else None,
+        serving=serving(),
+        mlflow=mlflow(),
+        canary=canary(),
     )
     return json.dumps(done, indent=2) if chosen.json else steps.render_housekeeping(done)

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import threading
 from typing import Any
 
 from ml import steps
-from ml.connections import (
-    CANARY_VARIABLE,
-    MLFLOW_VARIABLE,
-    SERVING_VARIABLE,
-    MlflowConnection,
-    ServingConnection,
-)
+from ml.commands.connections import canary, mlflow, serving
 
 DEFAULT_ADDRESS = "127.0.0.1:9108"
 
@@ -38,14 +31,13 @@ def serve_metrics(chosen: argparse.Namespace) -> str:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    canary = ServingConnection.from_variable(CANARY_VARIABLE) if CANARY_VARIABLE in os.environ else None
     steps.serve_metrics(
         chosen.pipeline,
         chosen.listen,
         stop,
-        serving=ServingConnection.from_variable(SERVING_VARIABLE),
-        mlflow=MlflowConnection.from_variable(MLFLOW_VARIABLE),
-        canary=canary,
+        serving=serving(),
+        mlflow=mlflow(),
+        canary=canary(),
     )
     return "stopped"
 

@@ -15,14 +15,8 @@ import json
 from typing import Any
 
 from ml import steps
-from ml.commands.arguments import add_pipeline
-from ml.connections import (
-    MLFLOW_VARIABLE,
-    SCRATCH_VARIABLE,
-    SERVING_VARIABLE,
-    MlflowConnection,
-    ServingConnection,
-)
+from ml.commands.arguments import add_command
+from ml.commands.connections import mlflow, scratch, serving
 from ml.errors import Misconfigured
 from ml.terminal import render_table
 
@@ -35,7 +29,7 @@ def add_to(commands: Any) -> None:
     _add_ledger(commands)
     _add_golden(commands)
     _add_readmit(commands)
-    reconcile = _command(commands, "reconcile", "Compare what server, registry and ledger say.", compare)
+    reconcile = add_command(commands, "reconcile", "Compare what server, registry and ledger say.", compare)
     reconcile.add_argument(
         "--settle",
         action="store_true",
@@ -45,7 +39,7 @@ def add_to(commands: Any) -> None:
 
 def go_back(chosen: argparse.Namespace) -> str:
     """Go back to a version that has been served before."""
-    done = steps.roll_back(chosen.pipeline, chosen.to, chosen.reason, serving=_serving(), mlflow=_mlflow())
+    done = steps.roll_back(chosen.pipeline, chosen.to, chosen.reason, serving=serving(), mlflow=mlflow())
     said = f"{chosen.pipeline} is served by {done['version']} (before: {done['previous']})"
     if done["aliased"]:
         return f"{said}, after {done['seconds']:.1f} s. The ledger and MLflow say so too."
@@ -72,7 +66,7 @@ def list_ledger(chosen: argparse.Namespace) -> str:
 def set_golden(chosen: argparse.Namespace) -> str:
     """Name a version golden."""
     done = steps.set_golden(
-        chosen.pipeline, chosen.version, chosen.reason, serving=_serving(), mlflow=_mlflow()
+        chosen.pipeline, chosen.version, chosen.reason, serving=serving(), mlflow=mlflow()
     )
     return f"{done['version']} is golden (before: {done['previous']})"
 
@@ -84,13 +78,13 @@ def show_golden(chosen: argparse.Namespace) -> str:
 
 def rehearse_golden(chosen: argparse.Namespace) -> str:
     """Rehearse the way back to the golden version."""
-    scratch = ServingConnection.from_variable(SCRATCH_VARIABLE)
-    return json.dumps(steps.rehearse_golden(chosen.pipeline, serving=_serving(), scratch=scratch), indent=2)
+    done = steps.rehearse_golden(chosen.pipeline, serving=serving(), scratch=scratch())
+    return json.dumps(done, indent=2)
 
 
 def readmit(chosen: argparse.Namespace) -> str:
     """Let a version that was rolled back be published again."""
-    withheld = steps.readmit(chosen.pipeline, chosen.version, chosen.reason, serving=_serving())
+    withheld = steps.readmit(chosen.pipeline, chosen.version, chosen.reason, serving=serving())
     rest = "; ".join(f"{version} ({why})" for version, why in withheld.items()) or "none"
     return f"{chosen.version} may be published again. Still withheld: {rest}"
 
@@ -101,7 +95,7 @@ def compare(chosen: argparse.Namespace) -> str:
     Raises:
         Misconfigured: if they differ, with the table and the one safe command.
     """
-    found = steps.reconcile(chosen.pipeline, chosen.settle, serving=_serving(), mlflow=_mlflow())
+    found = steps.reconcile(chosen.pipeline, chosen.settle, serving=serving(), mlflow=mlflow())
     rows = [
         {"who": "model server", "says": found["server"]},
         {"who": "registry", "says": found["registry"]},
@@ -126,13 +120,15 @@ def _standing(served: dict[str, Any]) -> str:
 
 
 def _add_rollback(commands: Any) -> None:
-    rollback = _command(commands, "rollback", "Go back to a version that has been served before.", go_back)
+    rollback = add_command(commands, "rollback", "Go back to a version that has been served before.", go_back)
     rollback.add_argument("--to", required=True, metavar="previous|golden|VERSION")
     _reason(rollback)
 
 
 def _add_ledger(commands: Any) -> None:
-    ledger = _command(commands, "ledger", "List who moved what when, or say what served when.", list_ledger)
+    ledger = add_command(
+        commands, "ledger", "List who moved what when, or say what served when.", list_ledger
+    )
     ledger.add_argument("--at", metavar="TIME", help="ISO 8601; in the pipeline's time zone if it has none")
     ledger.add_argument("--json", action="store_true", help="for machines")
 
@@ -140,32 +136,18 @@ def _add_ledger(commands: Any) -> None:
 def _add_golden(commands: Any) -> None:
     golden = commands.add_parser("golden", help="The version that a person trusts, and the way back to it.")
     actions = golden.add_subparsers(required=True, metavar="set|show|rehearse")
-    chosen = _command(actions, "set", "name a published version golden", set_golden)
+    chosen = add_command(actions, "set", "name a published version golden", set_golden)
     chosen.add_argument("--version", required=True)
     _reason(chosen)
-    _command(actions, "show", "which one it is, and when the way back was last rehearsed", show_golden)
-    _command(actions, "rehearse", "go back to it on the server of RETRAIN_SCRATCH", rehearse_golden)
+    add_command(actions, "show", "which one it is, and when the way back was last rehearsed", show_golden)
+    add_command(actions, "rehearse", "go back to it on the server of RETRAIN_SCRATCH", rehearse_golden)
 
 
 def _add_readmit(commands: Any) -> None:
-    again = _command(commands, "readmit", "Let a rolled-back version be published again.", readmit)
+    again = add_command(commands, "readmit", "Let a rolled-back version be published again.", readmit)
     again.add_argument("--version", required=True)
     _reason(again)
 
 
-def _command(commands: Any, name: str, summary: str, run: Any) -> argparse.ArgumentParser:
-    parser = add_pipeline(commands.add_parser(name, help=summary))
-    parser.set_defaults(command=run)
-    return parser
-
-
 def _reason(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", required=True, help="why, in a sentence; the ledger keeps it")
-
-
-def _serving() -> ServingConnection:
-    return ServingConnection.from_variable(SERVING_VARIABLE)
-
-
-def _mlflow() -> MlflowConnection:
-    return MlflowConnection.from_variable(MLFLOW_VARIABLE)

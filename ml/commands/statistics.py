@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml import steps
-from ml.commands.arguments import add_day, add_pipeline
+from ml.commands.arguments import add_days, add_pipeline
+from ml.terminal import render
 
 if TYPE_CHECKING:
     from ml.validation import Comparison
@@ -18,7 +19,7 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser("statistics", help="Compare the statistics of two days.")
     group = parser.add_subparsers(required=True, metavar="diff")
     diff = add_pipeline(group.add_parser("diff", help="print what changed, and write both as a page"))
-    add_day(add_day(diff, "--from"), "--to").add_argument(
+    add_days(diff).add_argument(
         "--page", type=Path, help="where the HTML goes; by default statistics-FROM-TO.html here"
     )
     diff.set_defaults(command=diff_statistics)
@@ -34,7 +35,6 @@ def diff_statistics(chosen: argparse.Namespace) -> str:
 
 
 def _table(comparison: Comparison, first: str, last: str) -> str:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(
@@ -50,10 +50,7 @@ def _table(comparison: Comparison, first: str, last: str) -> str:
         shares = [_number(share, ".2%") for share in one.missing]
         means = [_number(mean, ".4g") for mean in one.mean]
         table.add_row(one.field, *values, *shares, *means, _number(one.divergence_bits, ".3f"), one.moved)
-    console = Console()
-    with console.capture() as captured:
-        console.print(table)
-    return captured.get()
+    return render(table)
 
 
 def _number(value: float | None, form: str) -> str:

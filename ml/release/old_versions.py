@@ -119,7 +119,7 @@ def _opened(records: Records, servers: Sequence[ServingConnection]) -> Iterator[
 
 
 def _survey(records: Records, servers: Sequence[ModelServer], in_use: Collection[int]) -> VersionSurvey:
-    records.served(servers[0].rest.labelled_version(records.pipeline.serving.label))
+    records.served(servers[0].rest)
     survey = VersionSurvey(kept=kept_versions(records))
     for server in servers:
         for version, size in _directories(server.directory(0).parent):

@@ -1,21 +1,16 @@
-"""What the store tells of the last nights: verdicts, publications, drift, rehearsals. No server is asked."""
+"""What the store tells of the last nights: verdicts, publications, drift. No server is asked."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, takewhile
-from pathlib import Path
 from typing import Any
 
-from ml.artifact import Artifact
 from ml.config import Pipeline
-from ml.manifest import MANIFEST, SCHEME, Manifest
-from ml.store import Store
-
-PARTIAL = ".partial"
+from ml.manifest import Manifest
+from ml.store import PARTIAL, Store
 
 
 @dataclass(frozen=True)
@@ -36,12 +31,12 @@ class JudgedNight:
 def judged_nights(pipeline: Pipeline, store: Store, most: int) -> list[JudgedNight]:
     """The last nights that the gate judged, newest day first; of a day judged twice, the last verdict."""
     nights: dict[str, tuple[str, JudgedNight]] = {}
-    for artifact, manifest in _made(pipeline, store, "blessing"):
+    for manifest in _made(pipeline, store, "blessing"):
         day = pipeline.name_of(manifest.identity.window)
         if day not in nights and len(nights) == most:
             break
         if day not in nights or manifest.created_at > nights[day][0]:
-            content = store.read_json(artifact)
+            content = store.read_json(manifest.artifact)
             night = JudgedNight(day, content["verdict"], content["publish"])
             nights[day] = (manifest.created_at, night)
     return [night for _, night in nights.values()]
@@ -54,33 +49,21 @@ def blocked_nights(nights: list[JudgedNight]) -> int:
 
 def last_publication(pipeline: Pipeline, store: Store) -> datetime | None:
     """When a version was last published; None if none ever was."""
-    moments = [manifest.created_at for _, manifest in _made(pipeline, store, "pushed_model")]
+    moments = [manifest.created_at for manifest in _made(pipeline, store, "pushed_model")]
     return datetime.fromisoformat(max(moments)) if moments else None
 
 
 def last_drift(pipeline: Pipeline, store: Store) -> list[dict[str, Any]]:
     """The features of the newest day's drift report, as `ml.validation.drift_report` describes them."""
-    for artifact, _ in islice(_made(pipeline, store, "drift_report"), 1):
-        features: list[dict[str, Any]] = store.read_json(artifact)["features"]
+    for manifest in islice(_made(pipeline, store, "drift_report"), 1):
+        features: list[dict[str, Any]] = store.read_json(manifest.artifact)["features"]
         return features
     return []
 
 
-def last_rehearsal(pipeline: Pipeline, store: Store) -> dict[str, Any] | None:
-    """The record of the last rehearsal of the way back to golden: ``at``, ``passed``; None without any."""
-    path = store.root / pipeline.name / "release" / "rehearsal.json"
-    return json.loads(path.read_bytes()) if path.exists() else None
-
-
-def _made(pipeline: Pipeline, store: Store, kind: str) -> Iterator[tuple[Artifact, Manifest]]:
-    """Every artifact of a kind, newest day first."""
+def _made(pipeline: Pipeline, store: Store, kind: str) -> Iterator[Manifest]:
+    """Of every artifact of a kind, newest day first."""
     directories = (store.root / pipeline.name / kind).glob("*")
     for directory in sorted(directories, key=lambda path: path.name, reverse=True):
-        if directory.suffix != PARTIAL:
-            yield _read(directory, kind, store)
-
-
-def _read(directory: Path, kind: str, store: Store) -> tuple[Artifact, Manifest]:
-    manifest = Manifest.read(directory / MANIFEST)
-    uri = f"{SCHEME}{directory.relative_to(store.root)}"
-    return Artifact(kind=kind, uri=uri, digest=manifest.digest), manifest
+        if directory.suffix != PARTIAL and (manifest := Manifest.find(directory)):
+            yield manifest

@@ -14,6 +14,8 @@ from ml.artifact import Artifact, digest_of
 from ml.config import Pipeline
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import Misconfigured, StoreCorrupted
+from ml.release.fence import check_fence, check_not_rolled_back
+from ml.release.history import rolled_back
 from ml.release.known_answers import KnownAnswers
 from ml.release.ledger import Ledger
 from ml.release.registry import PRODUCTION, Registry
@@ -53,9 +55,7 @@ def resolve_production(
         RestServer(serving, pipeline.serving.model) as rest,
         open_mlflow(mlflow) as client,
     ):
-        records = Records(pipeline, store)
-        version = records.served(rest.labelled_version(pipeline.serving.label))
-        records.settle(version, Registry(client, pipeline.serving.model))
+        version = Records(pipeline, store).settle(rest, Registry(client, pipeline.serving.model))
     _write(version, pipeline, store, draft)
 
 
@@ -69,7 +69,7 @@ def read_production(pipeline: Pipeline, serving: ServingConnection, store: Store
         Misconfigured: if it serves a version that was not published from this store.
     """
     with store.lock(publication_lock(serving)), RestServer(serving, pipeline.serving.model) as rest:
-        version = Records(pipeline, store).served(rest.labelled_version(pipeline.serving.label))
+        version = Records(pipeline, store).served(rest)
     _write(version, pipeline, store, draft)
 
 
@@ -95,12 +95,13 @@ class Records:
         """What each version must answer."""
         return KnownAnswers(self.pipeline, self.store)
 
-    def served(self, number: int | None) -> Version | None:
-        """The record of the version that the model server reports.
+    def served(self, rest: RestServer) -> Version | None:
+        """The record of the version that users are answered by, asked of the model server.
 
         Raises:
             Misconfigured: if it was not published from this store.
         """
+        number = rest.labelled_version(self.pipeline.serving.label)
         version = None if number is None else self.versions.find(number)
         if number is not None and version is None:
             raise Misconfigured(
@@ -111,13 +112,14 @@ class Records:
             )
         return version
 
-    def settle(self, served: Version | None, registry: Registry) -> None:
-        """Check that the alias agrees with the label, or finish the move that was lost between the two.
+    def settle(self, rest: RestServer, registry: Registry) -> Version | None:
+        """What is served, after the move that was lost between label and alias, if any, was finished.
 
         Raises:
-            Misconfigured: if they disagree and no lost move explains it.
+            Misconfigured: if label and alias disagree and no lost move explains it.
             StoreCorrupted: if the ledger is not the one that the registry has followed.
         """
+        served = self.served(rest)
         self.check_mirror(registry)
         digest = served and served.model["digest"]
         aliased = registry.production_digest()
@@ -130,6 +132,16 @@ class Records:
             self.ledger.finish(lost)
         elif digest != aliased or (served is None and self.ledger.last_served is not None):
             raise self._disagreement(served, aliased, registry.name)
+        return served
+
+    def admit(self, candidate: Version, judged_against: int | None, served: Version | None) -> None:
+        """Let through only what nobody has rolled back, and what the fence lets through.
+
+        Raises:
+            Withheld: as `ml.release.fence` says.
+        """
+        check_not_rolled_back(candidate, rolled_back(self.ledger.entries()))
+        check_fence(candidate, judged_against, served)
 
     def check_mirror(self, registry: Registry) -> None:
         """Check that the line which the registry followed last is in the ledger, as it was then.

@@ -29,9 +29,7 @@ from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import RetrainingError
 from ml.features.requests import to_tensors
 from ml.features.scoring import load_scorer
-from ml.release.fence import check_fence, check_not_rolled_back
 from ml.release.golden import ask_golden, read_rows
-from ml.release.history import rolled_back
 from ml.release.label_move import LabelMove
 from ml.release.ledger import MAX_REASON, Move, current_user
 from ml.release.production import Records, publication_lock
@@ -77,13 +75,11 @@ def publish(
     ):
         registry = Registry(client, setting.model)
         registry.find_logged(push.model["digest"])
-        served = records.served(server.rest.labelled_version(setting.label))
-        records.settle(served, registry)
+        served = records.settle(server.rest, registry)
         if served is not None and served.number == version.number:
             log.info("version %d is served already", version.number)
             return Published(version, {})
-        check_not_rolled_back(version, rolled_back(records.ledger.entries()))
-        check_fence(version, judged_against, served)
+        records.admit(version, judged_against, served)
         publication = Publication(push, records, server, registry, version, judged_against)
         publication.run()
     return Published(version, publication.differences)

@@ -119,8 +119,7 @@ def settle(records: Records, serving: ServingConnection, mlflow: MlflowConnectio
         RestServer(serving, setting.model) as rest,
         open_mlflow(mlflow) as client,
     ):
-        served = records.served(rest.labelled_version(setting.label))
-        records.settle(served, Registry(client, setting.model))
+        records.settle(rest, Registry(client, setting.model))
 
 
 def _ask_server(records: Records, serving: ServingConnection) -> Sight:

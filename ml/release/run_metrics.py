@@ -8,21 +8,9 @@ from collections.abc import Iterator, Mapping
 from numbers import Real
 from typing import Any, NamedTuple
 
+from ml.manifest import STEP_OF
 from ml.release.findings import Findings
 
-# The step that makes an artifact of this kind.
-STEP_OF = {
-    "production": "resolve_production",
-    "examples": "land_examples",
-    "statistics": "compute_statistics",
-    "anomalies": "validate_examples",
-    "drift_report": "measure_drift",
-    "training_window": "gather_window",
-    "model": "train_candidate",
-    "evaluation": "evaluate_candidate",
-    "blessing": "decide_blessing",
-    "pushed_model": "push_model",
-}
 FORBIDDEN = re.compile(r"[^\w.\-]")
 
 Pairs = Iterator[tuple[str, Any]]

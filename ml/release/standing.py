@@ -16,6 +16,8 @@ from ml.config import Pipeline
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import RetrainingError
 from ml.release import past_nights
+from ml.release.production import Records
+from ml.release.rehearsal import read_rehearsal
 from ml.release.rest import RestServer
 from ml.release.router import read_share
 from ml.release.versions import Versions
@@ -100,7 +102,7 @@ def _of_store(pipeline: Pipeline, store: Store, now: datetime) -> Iterator[Sampl
     yield Sample("retraining_due_watermark_timestamp_seconds", due.timestamp())
     if moment := past_nights.last_publication(pipeline, store):
         yield Sample("retraining_last_published_timestamp_seconds", moment.timestamp())
-    if rehearsal := past_nights.last_rehearsal(pipeline, store):
+    if rehearsal := read_rehearsal(Records(pipeline, store)):
         yield Sample("retraining_rehearsal_passed", float(rehearsal["passed"]))
         rehearsed = datetime.fromisoformat(rehearsal["at"]).timestamp()
         yield Sample("retraining_rehearsal_timestamp_seconds", rehearsed)

@@ -40,7 +40,7 @@ def survey_production(
     from ml.release.tracking import open_mlflow
 
     with RestServer(serving, pipeline.serving.model) as rest, open_mlflow(mlflow) as client:
-        version = Records(pipeline, store).served(rest.labelled_version(pipeline.serving.label))
+        version = Records(pipeline, store).served(rest)
         aliased = Registry(client, pipeline.serving.model).production_digest()
     if version is None:
         return Served(None, None, aliased is None)

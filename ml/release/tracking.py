@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ml.connections import MlflowConnection
+from ml.environment import environment
 from ml.errors import Misconfigured, RetrainingError, Unavailable
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def open_mlflow(connection: MlflowConnection, *, patient: bool = True) -> Iterat
         Misconfigured: if it refuses the credentials.
     """
     settings = SETTINGS if patient else {**SETTINGS, **IMPATIENT}
-    with _environment({**settings, **_credentials(connection)}):
+    with environment({**settings, **_credentials(connection)}):
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
         from requests import RequestException
@@ -94,17 +94,3 @@ def _credentials(connection: MlflowConnection) -> dict[str, str]:
         for name, value in given.items()
         if value is not None
     }
-
-
-@contextmanager
-def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

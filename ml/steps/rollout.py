@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ml.connections import MlflowConnection, PrometheusConnection, ServingConnection
 from ml.errors import Withheld
-from ml.pipelines import load_pipeline
-from ml.store import Store
+from ml.steps.records import records_of
 
 if TYPE_CHECKING:
-    from ml.release import Records
     from ml.release.wish import Wish
 
 
@@ -27,7 +25,7 @@ def find_canary(pipeline: str) -> dict[str, Any]:
     """
     from ml.release.rollout.trial import describe_trial, find_trial
 
-    trial = find_trial(_records(pipeline))
+    trial = find_trial(records_of(pipeline))
     if trial is None:
         raise Withheld(f"no version of {pipeline} is on trial; serving stays as it is")
     return describe_trial(trial)
@@ -61,7 +59,7 @@ def watch_canary(
     from ml.release.rollout.trial import describe_trial
     from ml.release.rollout.watch import watch_canary
 
-    records, version = _records(pipeline), int(trial["version"])
+    records, version = records_of(pipeline), int(trial["version"])
     look = watch_canary(version, records, prometheus, datetime.now(timezone.utc))
     decision, reasons = look.judgement.decision, list(look.judgement.reasons)
     return {
@@ -103,7 +101,7 @@ def promote_canary(
     from ml.release.rollout.promotion import Verdict, promote_canary
     from ml.release.rollout.tracks import Tracks
 
-    records, version = _records(pipeline), int(judgement["version"])
+    records, version = records_of(pipeline), int(judgement["version"])
     tracks = Tracks.of(records.pipeline, serving, canary)
     verdict = Verdict(version, judgement["stable"], _wish(judgement, run))
     done = promote_canary(verdict, records, tracks, mlflow)
@@ -138,7 +136,7 @@ def withdraw_canary(
     from ml.release.rollout.tracks import Tracks
     from ml.release.rollout.withdrawal import withdraw_canary
 
-    records, version = _records(pipeline), int(judgement["version"])
+    records, version = records_of(pipeline), int(judgement["version"])
     tracks = Tracks.of(records.pipeline, serving, canary)
     unloaded = withdraw_canary(version, _wish(judgement, run), records, tracks, mlflow)
     rest = "" if unloaded else "; its server does not answer and has not unloaded it"
@@ -148,12 +146,6 @@ def withdraw_canary(
         "version": version,
         "unloaded": unloaded,
     }
-
-
-def _records(pipeline: str) -> Records:
-    from ml.release import Records
-
-    return Records(load_pipeline(pipeline), Store.from_environment())
 
 
 def _wish(judgement: dict[str, Any], run: dict[str, str] | None) -> Wish:

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from ml.connections import MlflowConnection, ServingConnection
-from ml.pipelines import load_pipeline
-from ml.store import Store
+from ml.steps.records import records_of
 
 if TYPE_CHECKING:
-    from ml.release import Records
     from ml.release.wish import Wish
 
 Line = dict[str, Any]
@@ -53,13 +51,13 @@ def roll_back(
     from ml.release.rollback import roll_back
 
     started = time.monotonic()
-    done = roll_back(_wish(to, reason, run), _records(pipeline), serving, mlflow)
+    done = roll_back(_wish(to, reason, run), records_of(pipeline), serving, mlflow)
     return {**asdict(done), "seconds": round(time.monotonic() - started, 3)}
 
 
 def versions_to_go_back_to(pipeline: str) -> list[str]:
     """``previous``, ``golden`` and every published version, the newest first: one listing of a directory."""
-    return ["previous", "golden", *map(str, _records(pipeline).known_answers.versions())]
+    return ["previous", "golden", *map(str, records_of(pipeline).known_answers.versions())]
 
 
 def set_golden(
@@ -78,7 +76,7 @@ def set_golden(
     """
     from ml.release.golden_version import set_golden
 
-    return asdict(set_golden(_wish(version, reason), _records(pipeline), serving, mlflow))
+    return asdict(set_golden(_wish(version, reason), records_of(pipeline), serving, mlflow))
 
 
 def show_golden(pipeline: str) -> dict[str, Any]:
@@ -89,7 +87,7 @@ def show_golden(pipeline: str) -> dict[str, Any]:
     from ml.release.history import golden_version
     from ml.release.rehearsal import read_rehearsal
 
-    records = _records(pipeline)
+    records = records_of(pipeline)
     rehearsal = read_rehearsal(records)
     at = rehearsal and datetime.fromisoformat(rehearsal["at"])
     age = at and (datetime.now(timezone.utc) - at).total_seconds()
@@ -108,7 +106,7 @@ def rehearse_golden(
     """
     from ml.release.rehearsal import rehearse_golden
 
-    return rehearse_golden(_records(pipeline), serving, scratch)
+    return rehearse_golden(records_of(pipeline), serving, scratch)
 
 
 def readmit(pipeline: str, version: str, reason: str, *, serving: ServingConnection) -> dict[str, Any]:
@@ -122,7 +120,7 @@ def readmit(pipeline: str, version: str, reason: str, *, serving: ServingConnect
     """
     from ml.release.golden_version import readmit, why_withheld
 
-    records = _records(pipeline)
+    records = records_of(pipeline)
     readmit(_wish(version, reason), records, serving)
     return {str(number): why for number, why in why_withheld(records).items()}
 
@@ -133,7 +131,7 @@ def read_ledger(pipeline: str) -> list[Line]:
     Raises:
         StoreCorrupted: naming the line that is not as it was written.
     """
-    return _records(pipeline).ledger.entries()
+    return records_of(pipeline).ledger.entries()
 
 
 def read_served(pipeline: str, at: str) -> dict[str, Any]:
@@ -152,7 +150,7 @@ def read_served(pipeline: str, at: str) -> dict[str, Any]:
     """
     from ml.release.history import served_at
 
-    records = _records(pipeline)
+    records = records_of(pipeline)
     moment = datetime.fromisoformat(at)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=ZoneInfo(records.pipeline.landing.time_zone))
@@ -183,16 +181,10 @@ def reconcile(
     """
     from ml.release import reconciliation
 
-    records = _records(pipeline)
+    records = records_of(pipeline)
     if settle:
         reconciliation.settle(records, serving, mlflow)
     return asdict(reconciliation.reconcile(records, serving, mlflow))
-
-
-def _records(pipeline: str) -> Records:
-    from ml.release import Records
-
-    return Records(load_pipeline(pipeline), Store.from_environment())
 
 
 def _wish(to: str, reason: str, run: dict[str, str] | None = None) -> Wish:

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 from ml.connections import MlflowConnection
 from ml.errors import Misconfigured
-from ml.release.fence import check_fence, check_not_rolled_back
-from ml.release.history import rolled_back
 from ml.release.ledger import Move
 from ml.release.production import Records
 from ml.release.rollback import RolledBack, WayBack
@@ -55,7 +53,7 @@ def promote_canary(
     """
     setting = records.pipeline.serving
     with tracks.lock(records.store), ModelServer(tracks.stable, setting.model) as server:
-        served = records.served(server.rest.labelled_version(setting.label))
+        served = records.served(server.rest)
         version = _admit(verdict, served, records)
         way = Promotion(records, server, mlflow, _plan(verdict.wish, version, served, records))
         if not way.is_done():
@@ -81,8 +79,7 @@ def _admit(verdict: Verdict, served: Version | None, records: Records) -> Versio
     if served is not None and served.number == verdict.version:
         return served
     version = find_own_trial(records, verdict.version).version
-    check_not_rolled_back(version, rolled_back(records.ledger.entries()))
-    check_fence(version, verdict.stable, served)
+    records.admit(version, verdict.stable, served)
     return version
 
 

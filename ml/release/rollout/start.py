@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import Withheld
-from ml.release.fence import check_fence, check_not_rolled_back
-from ml.release.history import rolled_back
 from ml.release.ledger import Ledger
 from ml.release.model_config import Entry
 from ml.release.production import Records
@@ -52,8 +50,7 @@ def start_canary(
     ):
         registry = Registry(client, setting.model)
         registry.find_logged(push.model["digest"])
-        served = records.served(stable.rest.labelled_version(setting.label))
-        records.settle(served, registry)
+        served = records.settle(stable.rest, registry)
         if served is not None and served.number == version.number:
             log.info("version %d is served to all already", version.number)
             return Published(version, {})
@@ -65,8 +62,7 @@ def start_canary(
 
 
 def _check(version: Version, judged_against: int | None, served: Version | None, records: Records) -> None:
-    check_not_rolled_back(version, rolled_back(records.ledger.entries()))
-    check_fence(version, judged_against, served)
+    records.admit(version, judged_against, served)
     trial = find_trial(records)
     if trial and trial.version.number != version.number and version.watermark <= trial.version.watermark:
         raise Withheld(
