@@ -6,6 +6,7 @@
     python -m ml schema infer --pipeline clicks --day 2026-11-20
     python -m ml rollback --pipeline clicks --to previous --reason "clicks fell by half"
     python -m ml rollout judge --pipeline clicks
+    python -m ml watch --pipeline clicks --dry-run
     python -m ml backfill plan --pipeline clicks --from 2026-11-01 --to 2026-11-20
     python -m ml backfill run --pipeline clicks --from 2026-11-01 --to 2026-11-20 --what-if other-code
     python -m ml statistics diff --pipeline clicks --from 2026-11-13 --to 2026-11-20
@@ -23,10 +24,20 @@ import sys
 from collections.abc import Callable
 
 from ml import steps
-from ml.commands import backfill, housekeeping, metrics, nights, rollout, schema, serving, statistics
+from ml.commands import (
+    backfill,
+    housekeeping,
+    metrics,
+    nights,
+    rollout,
+    schema,
+    serving,
+    statistics,
+    watch,
+)
 from ml.errors import RetrainingError, Withheld
 
-GROUPS = (nights, schema, statistics, serving, rollout, backfill, housekeeping, metrics)
+GROUPS = (nights, schema, statistics, serving, rollout, watch, backfill, housekeeping, metrics)
 STOPPED, WITHHELD = 1, 3
 
 

@@ -15,6 +15,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0)]
 Severity = Literal["stop", "warn"]
+AlertName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 def _known_time_zone(name: str) -> str:
@@ -314,6 +315,21 @@ class Canary(Section):
     rollout: Rollout = Rollout()
 
 
+class Watch(Section):
+    """Alerts that take back the last move of the users' label; docs/operations.md.
+
+    Attributes:
+        alerts: their names at Prometheus. One counts if its label ``model`` names this model, and it has no
+            label ``track`` or the users' own, ``stable``.
+        within_hours: so long after a move an alert is held against it. Later a person decides.
+        connection: the Airflow Connection of Prometheus.
+    """
+
+    alerts: Annotated[tuple[AlertName, ...], Field(min_length=1)]
+    within_hours: Positive = 24
+    connection: str = "prometheus_default"
+
+
 class Serving(Section):
     """Where the model is served.
 
@@ -328,6 +344,8 @@ class Serving(Section):
             served, labelled or to be gone back to. Part of no identity.
         canary: how a version is shown to a few users first; null publishes it to all at once. Part of no
             identity: it does not change what is pushed.
+        watch: which alerts move the label back to the previous version; null leaves that to a person. Part
+            of no identity.
     """
 
     model: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -338,6 +356,7 @@ class Serving(Section):
     connection: str = Field("serving_default", exclude=True)
     keep_versions: Count = Field(5, exclude=True)
     canary: Canary | None = Field(None, exclude=True)
+    watch: Watch | None = Field(None, exclude=True)
 
     @model_validator(mode="after")
     def _two_labels(self) -> Self:

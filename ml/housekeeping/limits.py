@@ -20,6 +20,7 @@ JUDGEMENTS = frozenset(
         "blessing",
         "pushed_model",
         "rollout",
+        "watch",
     }
 )
 

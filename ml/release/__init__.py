@@ -6,6 +6,7 @@
     push            the publication: gate and fence, two phases, undone or finished whatever happens
     rollout         a few users first: a version on trial beside the stable one
     rollback        the way back to a version that has been served before
+    watch           every few minutes, whether what serves does harm; back if an alert blames it
     golden_version  the version that a person trusts; rehearsal, the way back to it on a scratch server
     ledger          every move and who made it; history, what its lines come to
     reconciliation  model server, registry and ledger side by side

@@ -39,6 +39,14 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
         "The version that the registry's alias production is served as; 0 for none.",
         (),
     ),
+    "retraining_ledger_version": (
+        "The version that the last move in the ledger led to; 0 for none.",
+        (),
+    ),
+    "retraining_watch_timestamp_seconds": (
+        "When the watch last saw all that it looks at; 0 for never. Only where alerts are watched.",
+        (),
+    ),
     "retraining_served_watermark_timestamp_seconds": (
         "The end of the newest data that the served model has seen.",
         (),

@@ -60,6 +60,7 @@ def roll_back(
         Removed: if housekeeping has taken its model away, with the versions that are left.
         NotServable: if it cannot be loaded, or answers otherwise than when it was published; the label stays.
         Unavailable: if the model server does not answer.
+        Withheld: if another version is served by now than the one that was to be left.
     """
     setting = records.pipeline.serving
     check_reason(wish.reason)
@@ -69,6 +70,7 @@ def roll_back(
         if before := moved_before(wish, records):
             log.info("this run has moved the label at %s; nothing is moved again", before["time"])
             return RolledBack(before["to"], before["from"], before["alias"], None)
+        wish.check_holds(served)
         way = WayBack(records, server, mlflow, plan_move(wish, records, served))
         if not way.is_done():
             way.run()

@@ -16,11 +16,13 @@ from ml.config import Pipeline
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import RetrainingError
 from ml.release import past_nights
+from ml.release.ledger import Ledger
 from ml.release.production import Records
 from ml.release.rehearsal import read_rehearsal
 from ml.release.rest import RestServer
 from ml.release.router import read_share
 from ml.release.versions import Versions
+from ml.release.watch.concerns import Notebook
 from ml.store import Store
 
 log = logging.getLogger(__name__)
@@ -65,6 +67,7 @@ def observe(pipeline: Pipeline, sources: Sources, now: datetime) -> Iterator[Sam
         "router": lambda: _of_router(pipeline, sources.serving),
         "registry": lambda: _of_registry(pipeline, sources.mlflow),
     }
+    parts["ledger"] = lambda: _of_ledger(pipeline, sources.store)
     if pipeline.serving.canary:
         parts["canary-server"] = lambda: _of_canary(pipeline, sources)
     for source, read in parts.items():
@@ -114,6 +117,15 @@ def _of_server(pipeline: Pipeline, sources: Sources) -> Iterator[Sample]:
     version = Versions(pipeline, sources.store).find(number)
     watermark = version.watermark.timestamp() if version else 0
     yield Sample("retraining_served_watermark_timestamp_seconds", watermark)
+
+
+def _of_ledger(pipeline: Pipeline, store: Store) -> Iterator[Sample]:
+    yield Sample("retraining_ledger_version", Ledger(pipeline, store).last_served or NO_VERSION)
+    if pipeline.serving.watch:
+        record = Notebook(pipeline, store).read()
+        seen_at = record["seen_at"] if record else None
+        moment = datetime.fromisoformat(seen_at).timestamp() if seen_at else 0
+        yield Sample("retraining_watch_timestamp_seconds", moment)
 
 
 def _of_canary(pipeline: Pipeline, sources: Sources) -> Iterator[Sample]:

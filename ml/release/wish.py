@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ml.errors import Misconfigured
+from ml.errors import Misconfigured, Withheld
 from ml.release.history import GOLDEN, golden_version, version_before
 from ml.release.ledger import Move
 from ml.release.production import Records
@@ -25,6 +25,7 @@ class Wish:
         who: the DAG run, or the user of the operating system.
         evidence: address of what the decision rests on; may be empty.
         is_run: whether ``who`` names one run, which asks for one move only, however often it is repeated.
+        leaving: the version that must be served still for this to be wanted; None for any.
     """
 
     to: str
@@ -32,6 +33,7 @@ class Wish:
     who: str
     evidence: str = ""
     is_run: bool = False
+    leaving: int | None = None
 
     def asked_for(self, line: Mapping[str, Any]) -> bool:
         """Whether a line of the ledger comes from this wish."""
@@ -39,6 +41,15 @@ class Wish:
             self.who,
             self.reason.strip(),
         )
+
+    def check_holds(self, served: int | None) -> None:
+        """Let through only what is still wanted.
+
+        Raises:
+            Withheld: if another version is served by now than the one that was to be left.
+        """
+        if self.leaving not in (None, served):
+            raise Withheld(f"{self.who} wanted to leave {self.leaving}, but {served} is served by now")
 
 
 def plan_move(wish: Wish, records: Records, served: int | None) -> Move:

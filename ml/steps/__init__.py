@@ -33,6 +33,7 @@ from ml.steps.serving import (
 )
 from ml.steps.snapshots import compare_schema, diff_statistics, restore_schema
 from ml.steps.verdict import decide_blessing, log_to_mlflow, push_model, resolve_production
+from ml.steps.watch import watch_production
 from ml.what_if import trying
 
 __all__ = [
@@ -79,5 +80,6 @@ __all__ = [
     "validate_examples",
     "versions_to_go_back_to",
     "watch_canary",
+    "watch_production",
     "withdraw_canary",
 ]

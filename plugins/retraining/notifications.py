@@ -31,6 +31,15 @@ def notify(context: Any) -> None:
         tell(message)
 
 
+def notify_of_first(context: Any) -> None:
+    """Tell of the first failure in a row only: for what runs every few minutes, and would page every time."""
+    before = context["ti"].get_previous_dagrun()
+    if before is not None and before.state == "failed":
+        log.warning("%s (not sent: the run before has failed too)", describe(context))
+    else:
+        notify(context)
+
+
 def describe(context: Any) -> str:
     """What happened in which night, why, and where to look."""
     task = context["ti"]

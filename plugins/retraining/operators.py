@@ -149,6 +149,20 @@ class TellOperator(BaseOperator):
         tell(f"{self.report['summary']}\n{self.report['url']}")
 
 
+class TellNewsOperator(TellOperator):
+    """Sends what a report calls news, in one message; without any it is skipped.
+
+    Args:
+        report: ``news``, sentences, and ``url``.
+    """
+
+    def execute(self, context: Context) -> None:  # noqa: ARG002 - Airflow's signature
+        """Send it."""
+        if not self.report["news"]:
+            raise AirflowSkipException("there is nothing that was not told before")
+        tell("\n".join([*self.report["news"], self.report["url"]]))
+
+
 def run_step(
     step: Callable[..., Any],
     arguments: dict[str, Any],

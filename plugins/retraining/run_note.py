@@ -12,6 +12,7 @@ from sqlalchemy.orm import object_session
 SUMMARIES = {
     "retrain_": ("Verdict: ", "log_to_mlflow"),
     "backfill_": ("Plan: ", "plan_backfill"),
+    "watch_": ("Watch: ", "watch_production"),
     "housekeeping_": ("Plan: ", "plan_housekeeping"),
 }
 MAX_NOTE = 1000  # Airflow's column; PostgreSQL refuses more, and with it the scheduler's transaction

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -87,7 +88,11 @@ class Prometheus:
 
 @contextmanager
 def running_prometheus(
-    home: Path, targets: Mapping[str, str], port: int | None = None, seconds: float = 1.0
+    home: Path,
+    targets: Mapping[str, str],
+    port: int | None = None,
+    seconds: float = 1.0,
+    at_once: bool = False,
 ) -> Iterator[Prometheus]:
     """Run Prometheus with the product's rules while the block runs; its data stays below ``home``.
 
@@ -96,10 +101,14 @@ def running_prometheus(
         targets: job of deploy/prometheus/prometheus.yml → ``host:port``. Other jobs are left out.
         port: a free one by default.
         seconds: from one scrape or evaluation to the next.
+        at_once: whether alerts fire as soon as their expressions hold, whatever their ``for`` says.
     """
     home.mkdir(parents=True, exist_ok=True)
     chosen = port or free_port()
     shutil.copytree(DEPLOY / "prometheus" / "rules", home / "rules", dirs_exist_ok=True)
+    if at_once:
+        for rules in (home / "rules").glob("*.yml"):
+            rules.write_text(re.sub(r"^ +for: .*\n", "", rules.read_text(), flags=re.MULTILINE))
     (home / "prometheus.yml").write_text(yaml.safe_dump(_configuration(targets, seconds)))
     argv = ["prometheus", f"--config.file={home / 'prometheus.yml'}", f"--storage.tsdb.path={home / 'data'}"]
     argv += [f"--web.listen-address={HOST}:{chosen}"]

@@ -16,6 +16,7 @@ from retraining.connections import read_connection
 from retraining.operators import (
     BranchOperator,
     StepOperator,
+    TellNewsOperator,
     TellOperator,
     TrainOperator,
     WatchOperator,
@@ -264,6 +265,26 @@ def test_a_report_is_told_with_its_address(sent: list[str]) -> None:
 
     TellOperator(task_id="tell", report=report).execute({})
     assert sent == ["21 nights: 20 as before, 1 stopped\nhttp://mlflow/runs/1"]
+
+
+def test_news_are_told_in_one_message_and_no_news_are_skipped(sent: list[str]) -> None:
+    report = {"news": ["Prometheus is down", "alias and label differ"], "url": "http://airflow/run"}
+
+    TellNewsOperator(task_id="tell", report=report).execute({})
+    with pytest.raises(AirflowSkipException):
+        TellNewsOperator(task_id="tell", report={**report, "news": []}).execute({})
+    assert sent == ["Prometheus is down\nalias and label differ\nhttp://airflow/run"]
+
+
+@pytest.mark.parametrize(("before", "count"), [(None, 1), ("success", 1), ("failed", 0)])
+def test_of_many_failures_in_a_row_the_first_is_told(
+    context: dict[str, Any], sent: list[str], before: str | None, count: int
+) -> None:
+    previous = before and SimpleNamespace(state=before)
+    context["ti"].get_previous_dagrun = lambda: previous
+
+    notifications.notify_of_first(context)
+    assert len(sent) == count
 
 
 def test_without_a_slack_connection_the_message_is_logged(

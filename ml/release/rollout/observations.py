@@ -8,13 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import httpx
-
 from ml.connections import PrometheusConnection
-from ml.errors import Misconfigured, Unavailable
+from ml.errors import Unavailable
+from ml.release.prometheus import Prometheus
 from ml.release.rollout.proportion import Proportion
 
-TIMEOUT_SECONDS = 30.0
 STABLE, CANARY = "stable", "canary"
 # What a counter has grown by, exactly: the difference; only where it was reset meanwhile, Prometheus'
 # estimate; and all of a counter that came into being meanwhile, which increase() would begin to count late.
@@ -129,14 +127,14 @@ class Observations:
         }
 
 
-def observe(model: str, since: datetime, until: datetime, prometheus: PrometheusConnection) -> Observations:
+def observe(model: str, since: datetime, until: datetime, connection: PrometheusConnection) -> Observations:
     """Ask Prometheus what both tracks of a model have answered.
 
     Prometheus' own silence is an observation too: it is said in ``problem``, and nothing was seen.
     """
     try:
-        with httpx.Client(base_url=prometheus.address, timeout=TIMEOUT_SECONDS) as client:
-            reading = Reading(client, model, since, until)
+        with Prometheus(connection) as prometheus:
+            reading = Reading(prometheus, model, since, until)
             return Observations(since, until, reading.answers(STABLE), reading.answers(CANARY))
     except Unavailable as error:
         return Observations(since, until, problem=str(error))
@@ -147,13 +145,13 @@ class Reading:
     """What one model's counters have grown by between two moments.
 
     Attributes:
-        client: of Prometheus.
+        prometheus: has the counters.
         model: whose counters.
         since: from when on.
         until: to when.
     """
 
-    client: httpx.Client
+    prometheus: Prometheus
     model: str
     since: datetime
     until: datetime
@@ -178,32 +176,8 @@ class Reading:
     def _growth(self, counter: str, track: str, label: str) -> dict[str, int]:
         series = f'{counter}{{model="{self.model}",track="{track}"}}'
         length = f"{max(1, math.ceil((self.until - self.since).total_seconds()))}s"
-        samples = self._ask(f"sum by ({label}) ({GROWTH.format(series, length)})")
+        samples = self.prometheus.query(f"sum by ({label}) ({GROWTH.format(series, length)})", self.until)
         return {sample["metric"][label]: round(float(sample["value"][1])) for sample in samples}
-
-    def _ask(self, expression: str) -> list[dict[str, Any]]:
-        asked = {"query": expression, "time": str(self.until.timestamp())}
-        try:
-            answer = self.client.post("/api/v1/query", data=asked)
-        except httpx.TransportError as error:
-            raise Unavailable(
-                f"Prometheus at {self.client.base_url} did not answer ({type(error).__name__}: {error}). "
-                "Is it running, and is its connection right?"
-            ) from error
-        if answer.is_server_error:
-            raise Unavailable(f"Prometheus answered with status {answer.status_code}: {answer.text[:300]}")
-        return _result(answer)
-
-
-def _result(answer: httpx.Response) -> list[dict[str, Any]]:
-    try:
-        samples: list[dict[str, Any]] = answer.json()["data"]["result"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise Misconfigured(
-            f"{answer.request.url} answered with status {answer.status_code}: {answer.text[:300]}. Expected "
-            "Prometheus' HTTP API: check the address of its connection."
-        ) from error
-    return samples
 
 
 def _histogram(growth: Mapping[str, int]) -> Histogram:

@@ -23,6 +23,7 @@ ON_DISK = (
     "ml.release.staging.sync_tree",
     "ml.release.staging.sync",
     "ml.release.publication.unstage",
+    "ml.release.watch.concerns.write_atomically",
     "ml.store.sync_tree",
 )
 ELSEWHERE = (

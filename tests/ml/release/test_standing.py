@@ -12,13 +12,14 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from ml.artifact import Window
-from ml.config import Pipeline
+from ml.config import Pipeline, Watch
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import Misconfigured
 from ml.manifest import Identity
 from ml.release.exposition import METRICS, Exposition, serve_metrics
 from ml.release.past_nights import JudgedNight, blocked_nights, judged_nights, last_drift, last_publication
 from ml.release.standing import Sources, due_watermark, observe
+from ml.release.watch.concerns import Notebook
 from ml.store import Store
 from tests.demo.process import free_port
 
@@ -118,7 +119,7 @@ def test_a_server_that_does_not_answer_is_named_and_the_others_are_still_told(pi
     seen = {(each.name, *each.labels): each.value for each in observe(pipeline, sources, NOW)}
 
     up = {labels[0]: value for (name, *labels), value in seen.items() if name == "retraining_source_up"}
-    assert up == {"store": 1, "router": 1, "model-server": 0, "registry": 0}
+    assert up == {"store": 1, "ledger": 1, "router": 1, "model-server": 0, "registry": 0}
     assert ("retraining_served_version",) not in seen
     assert seen["retraining_blocked_nights",] == 1
 
@@ -165,3 +166,16 @@ def test_a_port_that_is_taken_is_named(pipeline, sources):
         pytest.raises(Misconfigured, match="Choose another"),
     ):
         serve_metrics([pipeline], sources, taken.getsockname(), threading.Event())
+
+
+def test_a_watch_that_was_asked_for_and_never_looked_is_seen(pipeline, sources):
+    watching = pipeline.serving.model_copy(update={"watch": Watch(alerts=("UsersSeeErrors",))})
+    watched = pipeline.model_copy(update={"serving": watching})
+    name = "retraining_watch_timestamp_seconds"
+
+    def looked_at(one: Pipeline) -> list[float]:
+        return [sample.value for sample in observe(one, sources, NOW) if sample.name == name]
+
+    assert (looked_at(pipeline), looked_at(watched)) == ([], [0.0])
+    Notebook(watched, sources.store).write({"concerns": {}, "seen_at": NOW.isoformat()})
+    assert looked_at(watched) == [NOW.timestamp()]

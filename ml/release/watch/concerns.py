@@ -1,0 +1,75 @@
+"""What a person has to know of a look, told once when it begins and once when it is over.
+
+A look every few minutes finds the same again and again. What was told is kept in ``release/watch.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ml.artifact import canonical_json
+from ml.config import Pipeline
+from ml.durable import write_atomically
+from ml.store import Store
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Concern:
+    """Something that a person has to know.
+
+    Attributes:
+        key: what it is the same as at the next look; the text may differ.
+        text: what happened and what to do.
+        at_once: told by the first look that finds it. Others may pass by themselves, such as a server's
+            restart, and are told by the second.
+        over: what is told when it is over; may be empty.
+    """
+
+    key: str
+    text: str
+    at_once: bool = False
+    over: str = ""
+
+
+class Notebook:
+    """What the watch of one pipeline remembers from look to look."""
+
+    def __init__(self, pipeline: Pipeline, store: Store) -> None:
+        self.path = store.root / pipeline.name / "release" / "watch.json"
+        self.lock = f"{pipeline.name}/release/watch"
+
+    def read(self) -> Record | None:
+        """``seen_at``, when a look last saw all that it looks at, and ``concerns``; None before the first."""
+        return json.loads(self.path.read_bytes()) if self.path.exists() else None
+
+    def write(self, record: Record) -> None:
+        """Remember."""
+        write_atomically(self.path, canonical_json(record).encode())
+
+
+def tell_once(found: Sequence[Concern], before: Record | None, now: datetime) -> tuple[list[str], Record]:
+    """What is news among the concerns of a look, and what is to be remembered for the next.
+
+    Args:
+        found: the concerns of this look.
+        before: as the last look left it.
+        now: the moment of this look.
+    """
+    known = dict(before["concerns"]) if before else {}
+    kept, news = {}, []
+    for concern in found:
+        last = known.pop(concern.key, None)
+        told = bool(last and last["told"])
+        if not told and (concern.at_once or last):
+            news.append(concern.text)
+            told = True
+        since = last["since"] if last else now.isoformat(timespec="seconds")
+        kept[concern.key] = {"since": since, "told": told, "over": concern.over}
+    news += [gone["over"] for gone in known.values() if gone["told"] and gone["over"]]
+    return news, {"concerns": kept, "seen_at": before["seen_at"] if before else None}

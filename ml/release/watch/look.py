@@ -1,0 +1,167 @@
+"""One look at what serves: are all agreed on it, does an alert blame it, and if so the way back.
+
+Who does not answer is a concern to be told and no failure: the next look is minutes away.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ml.connections import MlflowConnection, PrometheusConnection, ServingConnection
+from ml.errors import Misconfigured, RetrainingError, Withheld
+from ml.release.production import Records
+from ml.release.reconciliation import Reconciliation, reconcile
+from ml.release.rest import RestServer
+from ml.release.rollback import roll_back
+from ml.release.watch.alerts import Alert, read_alerts
+from ml.release.watch.concerns import Concern, Notebook, tell_once
+from ml.release.watch.evidence import write_evidence
+from ml.release.watch.judgement import Judgement, Standing, judge
+from ml.release.wish import Wish
+
+log = logging.getLogger(__name__)
+
+WHO = "watch/"
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Who is asked.
+
+    Attributes:
+        serving: the model server that answers the users.
+        mlflow: where the registry is.
+        prometheus: has the alerts; None for a pipeline that watches none.
+    """
+
+    serving: ServingConnection
+    mlflow: MlflowConnection
+    prometheus: PrometheusConnection | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look came to.
+
+    Attributes:
+        standing: what serves; None if that could not be told.
+        alerts: those that fire.
+        judgement: the word on them; None if they could not be judged.
+        concerns: what a person has to know.
+        news: those that were not told yet, and what is over.
+    """
+
+    standing: Standing | None = None
+    alerts: tuple[Alert, ...] = ()
+    judgement: Judgement | None = None
+    concerns: tuple[Concern, ...] = ()
+    news: tuple[str, ...] = ()
+
+
+def watch_production(records: Records, servers: Servers, now: datetime) -> Look:
+    """Look, go back if an alert blames the last move, and say what is news. Two at a time take turns."""
+    notebook = Notebook(records.pipeline, records.store)
+    with records.store.lock(notebook.lock):
+        found = look(records, servers, now)
+        if wish := _wish(found, records):
+            failed = _go_back(wish, records, servers)
+            found = replace(found, concerns=(*failed, *look(records, servers, now).concerns))
+        news, record = tell_once(found.concerns, notebook.read(), now)
+        if found.judgement:
+            record = {**record, "seen_at": now.isoformat(timespec="seconds")}
+        notebook.write(record)
+    return replace(found, news=tuple(news))
+
+
+def look(records: Records, servers: Servers, now: datetime) -> Look:
+    """Look, and change nothing."""
+    name, setting = records.pipeline.name, records.pipeline.serving
+    try:
+        compared = reconcile(records, servers.serving, servers.mlflow)
+        lines = records.ledger.entries()
+    except RetrainingError as error:
+        return Look(concerns=(Concern("ledger", f"{name}: {error}", at_once=True),))
+    concerns = _differences(name, compared)
+    try:
+        with RestServer(servers.serving, setting.model) as rest:
+            standing = Standing(name, setting.label, records.served(rest), lines)
+        alerts = _alerts(standing, records, servers)
+    except RetrainingError as error:
+        text = f"{name} is not watched, and nothing is rolled back by itself: {error}"
+        return Look(concerns=(*concerns, Concern("unwatched", text, over=f"{name} is watched again")))
+    judgement = judge(standing, alerts, setting.watch.within_hours if setting.watch else 0, now)
+    told = (*concerns, *_gone_back(standing), *_for_a_person(standing, judgement))
+    return Look(standing, alerts, judgement, told)
+
+
+def _alerts(standing: Standing, records: Records, servers: Servers) -> tuple[Alert, ...]:
+    setting = records.pipeline.serving
+    if setting.watch is None or standing.arrival is None:
+        return ()
+    if servers.prometheus is None:
+        raise Misconfigured(
+            "serving.watch names alerts, and no Prometheus is given to ask for them. Set RETRAIN_PROMETHEUS."
+        )
+    moved_at = standing.arrival.announced_at
+    return read_alerts(setting.watch.alerts, setting.model, moved_at, servers.prometheus)
+
+
+def _wish(found: Look, records: Records) -> Wish | None:
+    """What to go back to: what is judged now, or what an earlier look was lost on the way to."""
+    judgement, standing, lost = found.judgement, found.standing, records.ledger.on_the_way
+    if standing and standing.version and judgement and judgement.alert and judgement.target:
+        alert, evidence = judgement.alert, write_evidence(standing.version, judgement, found.alerts, records)
+        who = f"{WHO}{alert.name}/{alert.since.isoformat(timespec='seconds')}"
+        to, reason = str(judgement.target), judgement.sentence
+        return Wish(to, reason, who, evidence["uri"], is_run=True, leaving=standing.served)
+    if lost and lost["event"] == "moving" and lost["who"].startswith(WHO):
+        to = lost["to"]
+        return Wish(str(to), lost["reason"], lost["who"], lost["evidence"], is_run=True, leaving=to)
+    return None
+
+
+def _go_back(wish: Wish, records: Records, servers: Servers) -> tuple[Concern, ...]:
+    try:
+        roll_back(wish, records, servers.serving, servers.mlflow)
+    except Withheld as withheld:
+        log.info("%s; the next look judges that move", withheld)
+    except RetrainingError as error:
+        text = (
+            f"{records.pipeline.name} must go back to {wish.to}, and could not: {error} Why: {wish.reason}. "
+            "It is tried again at every look; look at the model server, or choose another version."
+        )
+        return (Concern(f"no way back to {wish.to}", text, at_once=True),)
+    return ()
+
+
+def _differences(name: str, compared: Reconciliation) -> tuple[Concern, ...]:
+    if compared.agree:
+        return ()
+    said = f"model server: {compared.server}; registry: {compared.registry}; ledger: {compared.ledger}"
+    what = f"difference, {said}" if compared.command else "unanswered"
+    command = f" Run: {compared.command}" if compared.command else ""
+    text = f"{name}: {compared.finding} ({said}){command}"
+    return (Concern(what, text, over=f"{name}: model server, registry and ledger are compared, and agree"),)
+
+
+def _gone_back(standing: Standing) -> tuple[Concern, ...]:
+    """The last roll-back that the watch has made, as long as it stands."""
+    arrival = standing.arrival
+    if arrival is None or not arrival.line["who"].startswith(WHO):
+        return ()
+    left, to, line = arrival.line["from"], arrival.to, arrival.line
+    text = (
+        f"{standing.pipeline} was rolled back by itself from {left} to {to}: {line['reason']}. Evidence: "
+        f"{line['evidence']}. {left} is not published again, unless it was innocent: "
+        f'python -m ml readmit --pipeline {standing.pipeline} --version {left} --reason "…"'
+    )
+    return (Concern(f"rolled back, {line['time']}", text, at_once=True),)
+
+
+def _for_a_person(standing: Standing, judgement: Judgement) -> tuple[Concern, ...]:
+    if judgement.decision != "TELL" or judgement.alert is None:
+        return ()
+    text = f"{judgement.sentence}. If it must go: {standing.safe_command}"
+    return (Concern(f"{judgement.alert.name} after {standing.served}", text, at_once=True),)

@@ -1,0 +1,179 @@
+"""The watch on real servers: users see errors after a push, and the version goes by itself, once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from ml.config import Pipeline, Watch
+from ml.connections import MlflowConnection, PrometheusConnection, ServingConnection
+from ml.errors import Misconfigured
+from ml.manifest import SCHEME
+from ml.release import Records, rollback
+from ml.release.watch.alerts import read_alerts
+from ml.release.watch.look import Look, Servers, watch_production
+from tests.demo.prometheus import (
+    INSTALL,
+    Prometheus,
+    is_monitoring_installed,
+    running_mtail,
+    running_prometheus,
+)
+from tests.demo.stack import Services
+from tests.integration.publishing import Place, save_price_models
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not is_monitoring_installed(), reason=INSTALL),
+]
+
+ONE, TWO, THREE = 20261102001, 20261103001, 20261104001
+MODEL = "watched"
+ANSWER = {"time": "", "trace": "1", "face": "rest", "model": MODEL, "track": "stable"}
+FAILED = {"outcome": "failed", "status": "500", "seconds": "0.004", "score": ""}
+ANSWERED = {"answered_by": "stable", "answer": "failed", "request_seconds": "0.005"}
+WAIT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class WatchedPlace(Place):
+    """A pipeline that goes back when its users see errors."""
+
+    @property
+    def pipeline(self) -> Pipeline:
+        plain = super().pipeline
+        watch = Watch(alerts=("UsersSeeErrors",))
+        return plain.model_copy(update={"serving": plain.serving.model_copy(update={"watch": watch})})
+
+    @property
+    def records(self) -> Records:
+        return Records(self.pipeline, self.store)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The place, the router's log, and the Prometheus that counts its lines."""
+
+    place: WatchedPlace
+    access_log: Path
+    prometheus: Prometheus
+
+    @property
+    def connection(self) -> PrometheusConnection:
+        return PrometheusConnection(address=self.prometheus.address)
+
+    def look(self) -> Look:
+        servers = Servers(self.place.serving, self.place.mlflow, self.connection)
+        return watch_production(self.place.records, servers, datetime.now(timezone.utc))
+
+    def fail_users(self) -> None:
+        """Users are answered by errors until the alert fires."""
+
+        def alert_fires_after_one_more() -> bool:
+            with self.access_log.open("a") as log:
+                log.write(json.dumps(ANSWER | FAILED | ANSWERED, separators=(",", ":")) + "\n")
+            return bool(self.prometheus.query('ALERTS{alertname="UsersSeeErrors",alertstate="firing"}'))
+
+        self.prometheus.process.wait_until(alert_fires_after_one_more, WAIT_SECONDS, "alarmed", pause=0.3)
+
+    def said(self) -> list[tuple[Any, ...]]:
+        return [(line["event"], line["action"], line["to"]) for line in self.place.ledger.entries()]
+
+
+@pytest.fixture(scope="module")
+def watched(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """After two nights, with users who are answered well."""
+    home = tmp_path_factory.mktemp("watched")
+    access_log = home / "access.log"
+    access_log.touch()
+    save_price_models(home / "saved_models", {"good": 10})
+    connections = services.command_line_connections()
+    place = WatchedPlace(
+        home / "store",
+        MODEL,
+        ServingConnection(**json.loads(connections["RETRAIN_SERVING"])),
+        MlflowConnection(**json.loads(connections["RETRAIN_MLFLOW"])),
+        home / "saved_models",
+    )
+    with (
+        running_mtail(home, access_log) as mtail,
+        running_prometheus(home / "prometheus", {"router": mtail}, at_once=True) as prometheus,
+    ):
+        place.night(2)
+        place.night(3)
+        yield Watched(place, access_log, prometheus)
+
+
+def test_errors_after_a_push_take_it_back_once_and_say_why(watched: Watched, monkeypatch: pytest.MonkeyPatch):
+    place = watched.place
+    calm = watched.look()
+    assert calm.judgement is not None
+    assert (calm.judgement.decision, calm.concerns, place.served()) == ("CALM", (), TWO)
+
+    watched.fail_users()
+    with monkeypatch.context() as killed:
+        killed.setattr(rollback, "ACTIONS", rollback.ACTIONS[:4])
+        watched.look()
+    assert (place.served(), watched.said()[-1]) == (ONE, ("moving", "rollback", ONE))
+
+    told = watched.look()
+    assert (place.served(), watched.said()[-1]) == (ONE, ("moved", "rollback", ONE))
+    line = place.ledger.entries()[-1]
+    assert line["who"].startswith("watch/UsersSeeErrors/")
+    evidence = place.store.root / line["evidence"].removeprefix(SCHEME) / "watch.json"
+    assert [alert["name"] for alert in json.loads(evidence.read_bytes())["alerts"]] == ["UsersSeeErrors"]
+    assert any(f"was rolled back by itself from {TWO} to {ONE}" in news for news in told.news)
+
+    again = watched.look()
+    assert (again.news, watched.said()[-1]) == ((), ("moved", "rollback", ONE))
+
+
+def test_an_alert_that_fires_already_is_not_held_against_the_next_night(watched: Watched):
+    place = watched.place
+    place.night(4)
+
+    found = watched.look()
+
+    assert found.judgement is not None
+    assert (found.judgement.decision, place.served()) == ("LEAVE", THREE)
+    [alert] = read_alerts(["UsersSeeErrors"], MODEL, datetime.now(timezone.utc), watched.connection)
+    assert alert.was_there
+    assert read_alerts(["UsersSeeErrors"], "another", datetime.now(timezone.utc), watched.connection) == ()
+
+
+def test_a_difference_is_told_once_and_when_it_is_over(watched: Watched, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    registry = MlflowClient(watched.place.mlflow.uri)
+    aliased = registry.get_model_version_by_alias(MODEL, "production").version
+    registry.set_registered_model_alias(MODEL, "production", "1")
+
+    news = [watched.look().news for _ in range(3)]
+    registry.set_registered_model_alias(MODEL, "production", aliased)
+
+    assert [len(told) for told in news] == [0, 1, 0]
+    assert f"registry: {ONE}; ledger: {THREE}" in news[1][0]
+    assert f"rollback --pipeline clicks --to {THREE}" in news[1][0]
+    assert [list(watched.look().news) for _ in range(2)] == [
+        ["clicks: model server, registry and ledger are compared, and agree"],
+        [],
+    ]
+
+
+def test_a_misspelt_alert_and_a_prometheus_that_is_down_are_told_and_move_nothing(watched: Watched):
+    before, now = watched.said(), datetime.now(timezone.utc)
+    with pytest.raises(Misconfigured, match="Prometheus has no alert UsersSeeError, which"):
+        read_alerts(["UsersSeeError"], MODEL, now, watched.connection)
+
+    watched.prometheus.process.stop()
+    looks = [watched.look() for _ in range(3)]
+
+    assert [len(look.news) for look in looks] == [0, 1, 0]
+    assert "clicks is not watched, and nothing is rolled back by itself: Prometheus at" in looks[1].news[0]
+    assert (watched.said(), looks[2].judgement) == (before, None)
