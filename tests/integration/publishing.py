@@ -8,7 +8,7 @@ import shutil
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -123,14 +123,11 @@ class Place:
         holdout = Window(window.end - (window.end - window.start) * 0.5, window.end)
         push = release.Push(model, blessing, production, self.store.open(self.examples(day)), holdout)
         inputs: dict[str, Artifact | None] = {"model": model, "blessing": blessing}
-        return self.produce(
-            "pushed_model",
-            day,
-            inputs,
-            lambda draft: release.push_model(
-                self.pipeline, push, self.serving, self.mlflow, self.store, draft
-            ),
-        )
+        return self.produce("pushed_model", day, inputs, lambda draft: self.push_with(push, draft))
+
+    def push_with(self, push: release.Push, draft: Draft) -> None:
+        """Push to where the pipeline's versions go first."""
+        release.push_model(self.pipeline, push, self.serving, self.mlflow, self.store, draft)
 
     def night(self, day: int, saved_model: str = "good", verdict: str = "PASS") -> Artifact:
         """All of a night that release has a part in."""
@@ -171,7 +168,7 @@ def read_clicks() -> Pipeline:
 
 
 def day_of(day: int) -> Window:
-    return Window.of_day(date(2026, 11, day), "UTC")
+    return Window.of_day(date(2026, 11, 1) + timedelta(days=day - 1), "UTC")
 
 
 def write_examples(pipeline: Pipeline, day: int, draft: Draft) -> None:
@@ -236,15 +233,15 @@ def _save(path: Path, answer: Callable[[Any], Any]) -> None:
 def push_and_die(place: Place, day: int, prepared: dict[str, Artifact], after: str) -> None:
     """Push in this process, and be killed right after an action of the publication, or inside of one."""
     deaths: dict[str, Callable[[], None]] = {
-        "copying": lambda: _die_instead_of("ml.release.staging", "sync_tree"),
-        "writing the config to load": lambda: _die_instead_of("ml.release.rpc.RpcServer", "reload"),
-        "writing the config to move": lambda: _die_instead_of("ml.release.rpc.RpcServer", "reload", calls=2),
-        "tagging the registered version": lambda: _die_instead_of(
+        "copying": lambda: die_instead_of("ml.release.staging", "sync_tree"),
+        "writing the config to load": lambda: die_instead_of("ml.release.rpc.RpcServer", "reload"),
+        "writing the config to move": lambda: die_instead_of("ml.release.rpc.RpcServer", "reload", calls=2),
+        "tagging the registered version": lambda: die_instead_of(
             "mlflow.MlflowClient", "set_registered_model_alias"
         ),
-        "sealing": lambda: _die_instead_of("ml.store", "sync_tree"),
-        "taking the config back": lambda: _die_instead_of("ml.release.rpc.RpcServer", "reload", calls=2),
-        "taking the directory away": lambda: _die_instead_of("ml.release.publication", "unstage"),
+        "sealing": lambda: die_instead_of("ml.store", "sync_tree"),
+        "taking the config back": lambda: die_instead_of("ml.release.rpc.RpcServer", "reload", calls=2),
+        "taking the directory away": lambda: die_instead_of("ml.release.publication", "unstage"),
     }
     deaths.get(after, lambda: _die_after(after))()
     place.push(day, **prepared)
@@ -270,7 +267,7 @@ def kill_after(module: Any, owner: str, phases: tuple[str, ...], action: str) ->
         setattr(module, phase, tuple(do_and_die if each is done else each for each in actions))
 
 
-def _die_instead_of(owner: str, name: str, calls: int = 1) -> None:
+def die_instead_of(owner: str, name: str, calls: int = 1) -> None:
     import pkgutil
 
     holder = pkgutil.resolve_name(owner)
@@ -288,7 +285,7 @@ def _die_instead_of(owner: str, name: str, calls: int = 1) -> None:
 def resolve_and_die(place: Place, day: int, before: str) -> None:
     """Resolve production in this process, and be killed right before something is called."""
     owner, name = before.rsplit(".", 1)
-    _die_instead_of(owner, name)
+    die_instead_of(owner, name)
     place.resolve(day)
 
 

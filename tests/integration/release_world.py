@@ -57,10 +57,11 @@ def aliased(registry: MlflowClient, place: Place, alias: str) -> dict[str, str]:
     return dict(version.tags)
 
 
-def listed(place: Place) -> tuple[tuple[int, ...], dict[str, int]]:
-    """Versions and labels in the config file."""
-    base_path = str(place.serving.server_models_dir / place.model)
-    entry = read_entry(read_config(place.serving.config_file), place.model, base_path)
+def listed(place: Place, server: ServingConnection | None = None) -> tuple[tuple[int, ...], dict[str, int]]:
+    """Versions and labels in a server's config file, by default that of users' own server."""
+    server = server or place.serving
+    base_path = str(server.server_models_dir / place.model)
+    entry = read_entry(read_config(server.config_file), place.model, base_path)
     return entry.versions, dict(entry.labels)
 
 

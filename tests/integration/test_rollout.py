@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -13,27 +13,23 @@ import httpx
 import numpy as np
 import pytest
 
-from ml import release
-from ml.artifact import Artifact, Window
-from ml.config import Canary, Pipeline, Rollout
-from ml.connections import PrometheusConnection, ServingConnection
+from ml.artifact import Artifact
+from ml.connections import PrometheusConnection
 from ml.errors import Withheld
-from ml.release import Records
 from ml.release.history import rolled_back
-from ml.release.rest import RestServer
 from ml.release.rollout.promotion import Verdict, promote_canary
-from ml.release.rollout.tracks import Tracks
 from ml.release.rollout.trial import find_trial
 from ml.release.rollout.watch import Look, watch_canary
 from ml.release.rollout.withdrawal import withdraw_canary
 from ml.release.router import read_share
 from ml.release.wish import Wish
 from tests.demo.mlflow_server import running_mlflow
-from tests.demo.model_server.process import ModelServerProcess, running_model_server
+from tests.demo.model_server.process import running_model_server
 from tests.demo.prometheus import INSTALL as INSTALL_MONITORING
 from tests.demo.prometheus import is_monitoring_installed, running_mtail, running_prometheus
 from tests.demo.router import INSTALL, Router, is_router_installed, running_router
-from tests.integration.publishing import Place, day_of, save_models
+from tests.integration.canaries import CanaryPlace, connection_to
+from tests.integration.publishing import save_models
 
 pytestmark = [
     pytest.mark.integration,
@@ -42,50 +38,7 @@ pytestmark = [
 ]
 
 ONE, TWO, THREE, FOUR = 20261102001, 20261103001, 20261104001, 20261105001
-# Latency is none of these tests' business: the machine is everybody's.
-LIMITS = Rollout(
-    min_requests=60, error_difference=0.2, latency_quantile=0.5, latency_ratio=50, score_shift=0.7
-)
 LOOKS, REQUESTS = 30, 60
-
-
-@dataclass(frozen=True)
-class CanaryPlace(Place):
-    """A pipeline with a canary on a model server of its own."""
-
-    _: KW_ONLY
-    canary: ServingConnection
-
-    @property
-    def pipeline(self) -> Pipeline:
-        plain = super().pipeline
-        canary = Canary(share=0.5, servers="two", rollout=LIMITS)
-        return plain.model_copy(update={"serving": plain.serving.model_copy(update={"canary": canary})})
-
-    @property
-    def tracks(self) -> Tracks:
-        return Tracks.of(self.pipeline, self.serving, self.canary)
-
-    @property
-    def records(self) -> Records:
-        return Records(self.pipeline, self.store)
-
-    def push(self, day: int, model: Artifact, blessing: Artifact, production: Artifact) -> Artifact:
-        window = day_of(day)
-        holdout = Window(window.end - (window.end - window.start) * 0.5, window.end)
-        push = release.Push(model, blessing, production, self.store.open(self.examples(day)), holdout)
-        return self.produce(
-            "pushed_model",
-            day,
-            {"model": model, "blessing": blessing},
-            lambda draft: release.push_canary(
-                self.pipeline, push, self.tracks, self.mlflow, self.store, draft
-            ),
-        )
-
-    def on_canary(self) -> int | None:
-        with RestServer(self.canary, self.model) as server:
-            return server.labelled_version("canary")
 
 
 @dataclass(frozen=True)
@@ -149,24 +102,13 @@ def running_rollout(home: Path, mlflow: str, model: str, flags: Sequence[str] = 
         place = CanaryPlace(
             home / "store",
             model,
-            connection(stable, stable_file),
+            connection_to(stable, stable_file),
             MlflowConnection(uri=mlflow),
             home / "saved_models",
-            canary=connection(canary, canary_file),
+            canary=connection_to(canary, canary_file),
         )
         place.night(2)
         yield World(place, router, PrometheusConnection(address=prometheus.address))
-
-
-def connection(server: ModelServerProcess, config_file: Path) -> ServingConnection:
-    models = config_file.parent
-    return ServingConnection(
-        rest=server.rest,
-        grpc=server.grpc,
-        models_dir=models,
-        server_models_dir=models,
-        config_file=config_file,
-    )
 
 
 def moves(place: CanaryPlace) -> list[tuple[Any, ...]]:

@@ -1,4 +1,7 @@
-"""What can go wrong between any two effects of a publication: the process is killed, or nobody answers."""
+"""What can go wrong between any two effects of a move: the process is killed, or nobody answers.
+
+``ON_DISK`` and ``TOLD`` are all that a move changes, here and in other programs; ``ASKED`` changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from ml.errors import Unavailable
 
 ON_DISK = (
     "ml.release.versions.write_atomically",
+    "ml.release.chain.Chain.append",
     "ml.release.chain.sync",
     "ml.release.chain.write_atomically",
     "ml.release.known_answers.write_atomically",
@@ -24,20 +28,27 @@ ON_DISK = (
     "ml.release.staging.sync",
     "ml.release.publication.unstage",
     "ml.release.watch.concerns.write_atomically",
+    "ml.release.old_versions.unstage",
+    "ml.release.router.write_atomically",
     "ml.store.sync_tree",
 )
-ELSEWHERE = (
+TOLD = (
+    "ml.release.rpc.RpcServer.reload",
+    "mlflow.MlflowClient.set_model_version_tag",
+    "mlflow.MlflowClient.set_registered_model_tag",
+    "mlflow.MlflowClient.set_registered_model_alias",
+    "mlflow.MlflowClient.delete_registered_model_alias",
+    "mlflow.MlflowClient.set_tag",
+)
+ASKED = (
     "ml.release.rest.RestServer.labelled_version",
     "ml.release.rest.RestServer.is_available",
     "ml.release.rest.RestServer.predict",
     "ml.release.rpc.RpcServer.states",
-    "ml.release.rpc.RpcServer.reload",
     "ml.release.rpc.RpcServer.predict",
     "mlflow.MlflowClient.search_model_versions",
-    "mlflow.MlflowClient.set_model_version_tag",
-    "mlflow.MlflowClient.set_registered_model_tag",
-    "mlflow.MlflowClient.set_registered_model_alias",
 )
+EFFECTS = (*ON_DISK, *TOLD)
 
 Moment = Literal["before", "after"]
 
@@ -87,7 +98,7 @@ class Fate:
         coming = self._coming
         if coming is None or coming.effect not in ("", effect):
             return
-        if coming.kind == "lost" and effect not in ELSEWHERE:
+        if coming.kind == "lost" and effect in ON_DISK:
             return
         self._remaining -= 1
         if self._remaining >= 0:
@@ -100,7 +111,7 @@ class Fate:
 
     def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Stand before and after every effect."""
-        for effect in (*ON_DISK, *ELSEWHERE):
+        for effect in (*EFFECTS, *ASKED):
             owner, name = effect.rsplit(".", 1)
             monkeypatch.setattr(pkgutil.resolve_name(owner), name, self._watched(effect))
 
@@ -115,3 +126,19 @@ class Fate:
             return result
 
         return act_between
+
+
+@dataclass
+class Witness(Fate):
+    """Lets nothing happen, and remembers.
+
+    Attributes:
+        seen: every effect, in the order in which they came.
+    """
+
+    seen: list[str] = field(default_factory=list)
+
+    def pass_by(self, moment: Moment, effect: str) -> None:
+        """Come to the moment before or after an effect."""
+        if moment == "before":
+            self.seen.append(effect)

@@ -1,0 +1,82 @@
+"""A small real world for rollouts: the pipeline of `tests.integration.publishing`, with a canary."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+
+from ml import release
+from ml.config import Canary, Pipeline, Rollout
+from ml.connections import ServingConnection
+from ml.release import Records
+from ml.release.rest import RestServer
+from ml.release.rollout.promotion import Verdict, promote_canary
+from ml.release.rollout.tracks import Tracks
+from ml.release.rollout.trial import find_trial
+from ml.release.rollout.withdrawal import withdraw_canary
+from ml.release.wish import Wish
+from ml.store import Draft
+from tests.demo.model_server.process import ModelServerProcess
+from tests.integration.publishing import Place
+
+# Latency is none of these tests' business: the machine is everybody's.
+LIMITS = Rollout(
+    min_requests=60, error_difference=0.2, latency_quantile=0.5, latency_ratio=50, score_shift=0.7
+)
+
+
+@dataclass(frozen=True)
+class CanaryPlace(Place):
+    """A pipeline with a canary.
+
+    Attributes:
+        canary: the canary's own model server; None if stable's server has both labels.
+    """
+
+    _: KW_ONLY
+    canary: ServingConnection | None = None
+
+    @property
+    def pipeline(self) -> Pipeline:
+        plain = super().pipeline
+        canary = Canary(share=0.5, servers="two" if self.canary else "one", rollout=LIMITS)
+        return plain.model_copy(update={"serving": plain.serving.model_copy(update={"canary": canary})})
+
+    @property
+    def tracks(self) -> Tracks:
+        return Tracks.of(self.pipeline, self.serving, self.canary)
+
+    @property
+    def records(self) -> Records:
+        return Records(self.pipeline, self.store)
+
+    def push_with(self, push: release.Push, draft: Draft) -> None:
+        release.push_canary(self.pipeline, push, self.tracks, self.mlflow, self.store, draft)
+
+    def on_canary(self) -> int | None:
+        """What the canary's users are answered by."""
+        with RestServer(self.tracks.canary, self.model) as server:
+            return server.labelled_version("canary")
+
+    def promote(self, version: int, reason: str = "it is as good") -> None:
+        """Let all users have it, as compared with what it is on trial beside."""
+        trial = find_trial(self.records)
+        verdict = Verdict(version, trial and trial.stable, Wish(str(version), reason, "rollout"))
+        promote_canary(verdict, self.records, self.tracks, self.mlflow)
+
+    def withdraw(self, version: int, reason: str = "it fails") -> bool:
+        """Take it back from the canary's users."""
+        wish = Wish(str(version), reason, "rollout")
+        return withdraw_canary(version, wish, self.records, self.tracks, self.mlflow)
+
+
+def connection_to(server: ModelServerProcess, config_file: Path) -> ServingConnection:
+    """The connection to a model server whose models lie beside its config file."""
+    models = config_file.parent
+    return ServingConnection(
+        rest=server.rest,
+        grpc=server.grpc,
+        models_dir=models,
+        server_models_dir=models,
+        config_file=config_file,
+    )

@@ -1,0 +1,223 @@
+"""A canary's start, promotion and withdrawal, killed before each effect, and done by the next try."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import multiprocessing
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from ml.artifact import Artifact
+from ml.release.history import rolled_back
+from ml.release.router import route_file
+from tests.integration.canaries import CanaryPlace
+from tests.integration.publishing import day_of, die_instead_of
+from tests.integration.release_world import listed, running_serving, running_world
+from tests.ml.release.mishaps import EFFECTS, Witness
+
+pytestmark = pytest.mark.integration
+
+CONFIG, RELOAD = "ml.release.model_config.write_atomically", "ml.release.rpc.RpcServer.reload"
+LINE, HEAD = "ml.release.chain.Chain.append", "ml.release.chain.write_atomically"
+ROUTE = "ml.release.router.write_atomically"
+TAG, ALIAS = "mlflow.MlflowClient.set_model_version_tag", "mlflow.MlflowClient.set_registered_model_alias"
+RUN_TAG, HEAD_TAG = "mlflow.MlflowClient.set_tag", "mlflow.MlflowClient.set_registered_model_tag"
+STAGE = ("ml.release.staging.sync_tree", "ml.release.staging.sync")
+APPLY, SAY = (CONFIG, RELOAD), (LINE, HEAD)
+FOLLOW = (TAG, RUN_TAG, TAG, HEAD_TAG, ALIAS)
+END = (ROUTE, "mlflow.MlflowClient.delete_registered_model_alias", *APPLY)
+# A process that is killed before a file is synced leaves the same as one that is killed after it.
+SYNC = "ml.release.chain.sync"
+# All that each move changes, in this order.
+MOVES = {
+    "start": (
+        "ml.release.versions.write_atomically",
+        *STAGE,
+        *APPLY,
+        "ml.release.known_answers.write_atomically",
+        *(*SAY, *APPLY, *FOLLOW, *SAY),
+        ROUTE,
+        "ml.store.sync_tree",
+    ),
+    "promote": (*STAGE, *APPLY, *SAY, *APPLY, *FOLLOW, *SAY, *END),
+    "withdraw": (ROUTE, *SAY, *END),
+}
+
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(["ml.release.publication", "ml.release.rollout.promotion", "mlflow"])
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a move is killed: right before one of its effects."""
+
+    move: str
+    number: int
+
+    @property
+    def effect(self) -> str:
+        return MOVES[self.move][self.number]
+
+    @property
+    def call(self) -> int:
+        """The how-manieth of its kind the effect is."""
+        return MOVES[self.move][: self.number + 1].count(self.effect)
+
+    def __str__(self) -> str:
+        owner, name = self.effect.rsplit(".", 1)
+        return f"{self.move}-{self.number:02d}-{owner.rsplit('.', 1)[-1]}.{name}"
+
+
+# A promotion ends the trial that the start before it has begun.
+POINTS = sorted(
+    (Point(move, number) for move, effects in MOVES.items() for number in range(len(effects))),
+    key=lambda point: point.number,
+)
+
+
+@dataclass
+class Trials:
+    """A pipeline whose versions come one a day, each to be tried by a few users first."""
+
+    place: CanaryPlace
+    stable: int
+    trial: int | None = None
+    days: Iterator[int] = field(default_factory=lambda: itertools.count(3))
+
+    def begin(self, move: str) -> Trial:
+        """Come to where the move can be made."""
+        if move != "start" and self.trial is None:
+            self.done(self.begin("start").make())
+        day = next(self.days) if move == "start" else 0
+        prepared = self.place.prepare(day) if day else {}
+        version = int(f"{day_of(day).start:%Y%m%d}001") if day else self.trial
+        assert version is not None
+        return Trial(self.place, move, version, day, prepared)
+
+    def done(self, trial: Trial) -> None:
+        """Remember what became of it."""
+        self.trial = trial.version if trial.move == "start" else None
+        self.stable = trial.version if trial.move == "promote" else self.stable
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A move that can be made, in this process or in one that is killed."""
+
+    place: CanaryPlace
+    move: str
+    version: int
+    day: int
+    prepared: dict[str, Artifact]
+
+    def make(self) -> Trial:
+        """Make it, or go on with it."""
+        if self.move == "start":
+            self.place.push(self.day, **self.prepared)
+        elif self.move == "promote":
+            self.place.promote(self.version)
+        else:
+            self.place.withdraw(self.version)
+        return self
+
+    def make_and_die(self, effect: str, call: int) -> None:
+        """Make it in this process, which is killed right before an effect."""
+        die_instead_of(*effect.rsplit(".", 1), calls=call)
+        self.make()
+
+
+@pytest.fixture(scope="module")
+def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
+    home = tmp_path_factory.mktemp("rollouts")
+    with running_world(home) as world, running_serving(home / "canary") as canary:
+        place = CanaryPlace(
+            home / "store", "killed_rollouts", world.serving, world.mlflow, world.saved_models, canary=canary
+        )
+        place.night(2)
+        stable = place.served()
+        assert stable is not None
+        yield Trials(place, stable)
+
+
+def state(place: CanaryPlace) -> dict[str, Any]:
+    """All that a move of a canary may change, where it can be seen."""
+    registry = MlflowClient(place.mlflow.uri)
+    aliases = registry.get_registered_model(place.model).aliases
+    tagged = {name: registry.get_model_version(place.model, aliases[name]).tags for name in aliases}
+    route = json.loads(route_file(place.pipeline, place.serving).read_text())
+    return {
+        "answered by": (place.served(), place.on_canary()),
+        "labels": (listed(place)[1], listed(place, place.tracks.canary)[1]),
+        "aliases": {name: int(tagged[name]["serving.version"]) for name in aliases if name != "candidate"},
+        "route": (route["share"], route["salt"]),
+        "half-done": sorted(map(str, place.home.parent.rglob(".staging-*"))),
+    }
+
+
+def said(place: CanaryPlace, since: int) -> list[tuple[str, str, int]]:
+    return [(line["event"], line["action"], line["to"]) for line in place.ledger.entries()[since:]]
+
+
+def expected(trials: Trials, trial: Trial) -> dict[str, Any]:
+    """The state after a move that nothing happened to."""
+    stable, canary = {
+        "start": (trials.stable, trial.version),
+        "promote": (trial.version, None),
+        "withdraw": (trials.stable, None),
+    }[trial.move]
+    return {
+        "answered by": (stable, canary),
+        "labels": ({"stable": stable}, {"canary": canary} if canary else {}),
+        "aliases": {"production": stable} | ({"canary": canary} if canary else {}),
+        "route": (0.5, str(canary)) if canary else (0.0, ""),
+        "half-done": [],
+    }
+
+
+def lines(trial: Trial) -> list[tuple[str, str, int]]:
+    """What the ledger says of a move that nothing happened to."""
+    action = "push" if trial.move == "start" else trial.move
+    events = ["noted"] if trial.move == "withdraw" else ["moving", "moved"]
+    return [(event, action, trial.version) for event in events]
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_the_points_are_all_effects_that_a_move_has(
+    trials: Trials, move: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = trials.begin(move)
+    witness = Witness()
+    witness.watch(monkeypatch)
+
+    trials.done(trial.make())
+
+    assert [effect for effect in witness.seen if effect in EFFECTS and effect != SYNC] == list(MOVES[move])
+    monkeypatch.undo()
+    assert state(trials.place)["route"][0] == (0.5 if move == "start" else 0.0)
+
+
+@pytest.mark.parametrize("point", POINTS, ids=str)
+def test_a_move_that_was_killed_is_done_by_the_next_try(trials: Trials, point: Point) -> None:
+    trial, place = trials.begin(point.move), trials.place
+    since, before = len(place.ledger.entries()), trials.stable
+
+    lost = FORKSERVER.Process(target=trial.make_and_die, args=(point.effect, point.call))
+    lost.start()
+    lost.join()
+    assert lost.exitcode == -signal.SIGKILL
+    meanwhile = state(place)
+    assert meanwhile["answered by"][0] in (before, trial.version if point.move == "promote" else before)
+    assert meanwhile["route"][0] == 0 or meanwhile["answered by"][1] is not None
+
+    trial.make()
+
+    assert state(place) == expected(trials, trial)
+    assert said(place, since) == lines(trial)
+    assert (trial.version in rolled_back(place.ledger.entries())) is (point.move == "withdraw")
+    trials.done(trial)
