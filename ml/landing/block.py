@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,9 @@ class Block:
         count = len(records)
         return cls(
             partition,
-            np.fromiter((record.offset() for record in records), np.int64, count),
-            np.fromiter((record.timestamp()[1] for record in records), np.int64, count),
-            [record.value() for record in records],
+            np.fromiter(map(Message.offset, records), np.int64, count),
+            np.fromiter(map(itemgetter(1), map(Message.timestamp, records)), np.int64, count),
+            list(map(Message.value, records)),
         )
 
     @property

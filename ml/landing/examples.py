@@ -17,6 +17,7 @@ from ml.connections import KafkaConnection
 from ml.landing.block import Block
 from ml.landing.expiry import read_ranges
 from ml.landing.files import ExampleFiles, ParquetFiles
+from ml.landing.garbage import rare_searches
 from ml.landing.late import EarlierDays
 from ml.landing.progress import Progress
 from ml.landing.ranges import OFFSETS_FILE, OffsetManifest
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 REJECTS_FILE = "rejects.parquet"
 MOST_PARSERS = 4
+BLOCKS_UNDER_WAY = 8  # about a row group: parsers have work while one is written
 REJECTS_GROUP_ROWS = 4_096
 
 
@@ -73,7 +75,7 @@ def land_examples(pipeline: Pipeline, window: Window, source: Source, draft: Dra
     manifest = OffsetManifest.read(source.offsets)
     selection = Selection.of(pipeline, window, manifest.decision, source.earlier)
     progress = Progress(manifest.record_count)
-    with Topic(source.kafka, manifest.topic) as topic:
+    with rare_searches(), Topic(source.kafka, manifest.topic) as topic:
         topic.partitions()  # asks once, so that what is out of reach is named now and not after a silence
         landed = _landed(selection, read_ranges(topic, manifest, window))
         tally = _write(landed, selection, progress, draft.path)
@@ -97,7 +99,7 @@ def _landed(selection: Selection, blocks: Iterable[Block]) -> Iterator[Landed]:
     with ThreadPoolExecutor(parsers, "parser") as pool:
         for block in blocks:
             pending.append(pool.submit(selection.land, block))
-            if len(pending) > parsers:
+            if len(pending) > BLOCKS_UNDER_WAY:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

@@ -32,10 +32,10 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "float": pa.float64(),
 }
 INT64 = range(-(2**63), 2**63)
-OPENING, CLOSING, NEWLINE = b"{}\n"
+OPENING, CLOSING = b"{}"
 # Between an object's end and another's start valid JSON has a comma, except between two values.
 TWO_OBJECTS = re.compile(rb"}[ \t\r]*{")
-LAST_LINE = b"\n{}"
+LAST_LINE = b"{}"
 
 NOT_JSON = "not JSON"
 NOT_AN_OBJECT = "not an object"
@@ -99,7 +99,7 @@ class Parser:
             return None
         try:
             table = pa.json.read_json(
-                pa.BufferReader(lines + LAST_LINE),
+                pa.BufferReader(lines),
                 read_options=pa.json.ReadOptions(use_threads=False, block_size=len(lines) + 64),
                 parse_options=pa.json.ParseOptions(
                     explicit_schema=self.schema, unexpected_field_behavior="error"
@@ -150,23 +150,25 @@ class Parser:
 
 
 def _one_line_each(values: Sequence[bytes | None]) -> bytes | None:
-    """The values as lines, if the text shows that each line is at most one JSON object.
+    """The values as lines and the last line, if the text shows that each value is at most one JSON object.
 
     Each line begins with a brace and ends with one; inside none does an object end where another begins.
     So as many rows as lines, if the parser finds them, are one row a line: a blank value and one that
     holds two objects cannot make up for each other.
     """
     try:
-        lines = b"\n".join(values)  # type: ignore[arg-type]
+        lines = b"\n".join([*values, LAST_LINE])  # type: ignore[list-item]
     except TypeError:
         return None
+    if not values or lines.count(b"\n") != len(values) or not _is_utf8(lines):
+        return None
+    lengths = np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]
+    line_breaks = np.cumsum(lengths + 1) - 1
     text = np.frombuffer(lines, np.uint8)
-    ends = np.flatnonzero(text == NEWLINE)
-    if len(ends) != len(values) - 1 or TWO_OBJECTS.search(lines) or not (text.size and _is_utf8(lines)):
+    if (text[line_breaks - lengths] != OPENING).any() or (text[line_breaks - 1] != CLOSING).any():
         return None
-    if text[0] != OPENING or text[-1] != CLOSING or (text[ends - 1] != CLOSING).any():
-        return None
-    return None if (text[ends + 1] != OPENING).any() else lines
+    # One closing brace a line is the one at its end; only where there are more is a search worth its time.
+    return None if lines.count(b"}") > len(values) + 1 and TWO_OBJECTS.search(lines) else lines
 
 
 def _is_utf8(text: bytes) -> bool:

@@ -155,9 +155,9 @@ class Topic:
 
     def _split(self, messages: list[Message]) -> tuple[list[Message], int | None]:
         """Records and, if the partition's end was met, its offset."""
-        errors = [(message, error) for message in messages if (error := message.error()) is not None]
-        if not errors:
+        if not any(map(Message.error, messages)):
             return messages, None
+        errors = [(message, error) for message in messages if (error := message.error()) is not None]
         ended_at = None
         for message, error in errors:
             if error.code() == KafkaError._PARTITION_EOF:
