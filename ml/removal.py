@@ -76,6 +76,13 @@ def find_removal(root: Path, uri: str) -> Removal | None:
     return removals_of_day(root, address.pipeline, address.day).get(uri)
 
 
+def last_removal(root: Path, address: Address) -> Removal | None:
+    """The last removal of any artifact of an address's day, kind and what-if; None if none went."""
+    removals = removals_of_day(root, address.pipeline, address.day)
+    same = [removal for uri, removal in removals.items() if Address.of(uri) == address]
+    return max(same, key=lambda removal: removal.at, default=None)
+
+
 def removals_of_day(root: Path, pipeline: str, day: str) -> dict[str, Removal]:
     """Address → removal, of all artifacts of a day that were removed, also of those that were made again."""
     path = _path(root, pipeline, day)

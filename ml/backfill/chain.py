@@ -12,10 +12,12 @@ from typing import Any, Literal
 
 from ml.artifact import Artifact
 from ml.backfill.archive import Archive
-from ml.backfill.reasons import explain_new
+from ml.backfill.reasons import explain_new, explain_removal
 from ml.day import Day
 from ml.errors import DataRejected
+from ml.identities import identify_offsets
 from ml.manifest import Identity
+from ml.removal import Address, last_removal
 
 KEPT: Literal["kept"] = "kept"
 NEW: Literal["new"] = "new"
@@ -66,7 +68,7 @@ class Chain:
         if artifact := self.day.store.find(identity):
             return Link(identity.kind, KEPT, artifact=artifact, commit=self._archive.commit_of(identity))
         last = self._archive.newest(identity.kind, self.day.window)
-        return Link(identity.kind, NEW, explain_new(identity, last), cause=True)
+        return Link(identity.kind, NEW, explain_new(identity, last, self.day.store.root), cause=True)
 
     def reject(self, kind: str, error: DataRejected) -> None:
         """Note that the day would stop behind this artifact."""
@@ -76,6 +78,14 @@ class Chain:
         """Facts and measurements of an artifact that is kept; none of another."""
         artifact = self.links[kind].artifact
         return self.day.store.manifest(artifact).known if artifact else {}
+
+    def removal(self) -> str:
+        """When and why housekeeping took the day's examples; empty if there are some, or never were any."""
+        if self._archive.newest("examples", self.day.window):
+            return ""
+        examples = replace(Address.of(identify_offsets(self.day).uri), kind="examples")
+        removal = last_removal(self.day.store.root, examples)
+        return explain_removal(removal) if removal else ""
 
     def caveats(self) -> list[str]:
         """What a person accepted about the day's examples, if they are kept."""

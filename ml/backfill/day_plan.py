@@ -25,6 +25,7 @@ class DayPlan(TypedDict):
             land them.
         decision: what a person decided about the landing: ``refresh``, ``accept_gap``, each with the reason.
         landed_before: whether the day was ever landed, with these settings or others.
+        removed: when and why housekeeping took its examples; empty if there are some, or never were any.
         topic: what Kafka still holds: ``retention``, ``lost``, ``records``; None if it did not say.
         rejected: the error that the day would stop with, as far as that is known; empty if none.
         steps: artifact by artifact, ``kind``, ``outcome``, ``why`` and whether it is the ``cause``.
@@ -41,6 +42,7 @@ class DayPlan(TypedDict):
     landed: dict[str, Any] | None
     decision: dict[str, str]
     landed_before: bool
+    removed: str
     topic: dict[str, Any] | None
     rejected: str
     steps: list[dict[str, Any]]
@@ -74,6 +76,7 @@ def plan_day(
         landed=_counts(chain),
         decision=Decisions.of(chain.day).standing.as_json(),
         landed_before=archive.newest("examples", chain.day.window) is not None,
+        removed=chain.removal(),
         topic=asdict(remains) if remains else None,
         rejected=chain.rejected,
         steps=[_step(link) for link in chain.links.values()],

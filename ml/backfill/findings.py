@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
+from ml.backfill.chain import NOT_MADE
 from ml.backfill.day_plan import DayPlan
 from ml.backfill.reasons import NEVER_MADE
 from ml.errors import WindowExpired
@@ -94,12 +95,24 @@ def _published(totals: dict[str, Any], served: Served | None) -> str:
 
 
 def _gaps(plans: Sequence[DayPlan]) -> str:
-    lost = [f"{plan['day']} ({_lost(topic)})" for plan in plans if is_gap(plan) and (topic := plan["topic"])]
+    gaps = [plan for plan in plans if is_gap(plan)]
+    lost = [f"{plan['day']} ({_lost(topic)})" for plan in gaps if (topic := plan["topic"])]
     if not lost:
         return ""
     return (
         f"the topic no longer holds these days whole: {', '.join(lost)}. Each would stop with WindowExpired "
         "and be left out of the training windows of later days, unless it is landed with --accept-gap first."
+        f"{_removed(gaps)}"
+    )
+
+
+def _removed(gaps: Sequence[DayPlan]) -> str:
+    removed = [f"{plan['day']} ({plan['removed']})" for plan in gaps if plan["removed"]]
+    if not removed:
+        return ""
+    return (
+        f" They had been landed, but housekeeping took their examples: {', '.join(removed)}. To keep landed "
+        "days for longer from now on, raise housekeeping.examples_days."
     )
 
 
@@ -139,7 +152,12 @@ def _commits(plans: Sequence[DayPlan]) -> str:
 
 
 def causes(plan: DayPlan) -> Iterator[str]:
-    """Why the day would be run, first cause first; the first reading of production is none by itself."""
+    """Why the day would be run, or cannot be, first cause first.
+
+    The first reading of production is none by itself.
+    """
+    if is_gap(plan):
+        yield next(f"{step['kind']}: {step['why']}" for step in plan["steps"] if step["outcome"] == NOT_MADE)
     found = [step for step in plan["steps"] if step["cause"] and step["outcome"] == "new"]
     telling = [step for step in found if step["kind"] != PRODUCTION] or found
     yield from (f"{step['kind']}: {step['why']}" for step in telling)

@@ -50,7 +50,7 @@ def _cells(day: DayPlan) -> tuple[str, ...]:
 def _landed(day: DayPlan) -> str:
     landed = day["landed"]
     if landed is None:
-        return "otherwise" if day["landed_before"] else "no"
+        return "removed" if day["removed"] else "otherwise" if day["landed_before"] else "no"
     counts = [f"{landed['examples']:,} examples"]
     counts += [f"{landed[name]:,} {name}" for name in ("rejects", "late") if landed[name]]
     decided = [f"by decision ({', '.join(day['decision'])})"] if day["decision"] else []

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ml.manifest import Identity
+from ml.removal import Address, Removal, find_removal, last_removal
 
 NEVER_MADE = "not made yet"
+OTHERWISE = "not made with these settings and inputs"
 SETTINGS_NAMED = 4
 ABSENT = "(none)"
 
 
-def explain_new(wanted: Identity, last: Identity | None) -> str:
+def explain_new(wanted: Identity, last: Identity | None, root: Path) -> str:
     """Say in a phrase why the artifact of an identity is not there.
 
     Args:
         wanted: the identity that a step would use today.
         last: the newest one of the same kind and day in the store; None if there is none.
+        root: of the store, which remembers what housekeeping took.
     """
+    if removal := find_removal(root, wanted.uri):
+        return explain_removal(removal)
     if wanted.variant:
         return f"the what-if {wanted.variant['name']} makes its own"
     if last is None:
-        return NEVER_MADE
+        removal = last_removal(root, Address.of(wanted.uri))
+        return f"{OTHERWISE}; others were {explain_removal(removal)}" if removal else NEVER_MADE
     return "; ".join(_differences(wanted, last))
+
+
+def explain_removal(removal: Removal) -> str:
+    """Say in a phrase what housekeeping did."""
+    return f"removed by housekeeping on {removal.at[:10]}: {removal.reason}"
 
 
 def changed_settings(wanted: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

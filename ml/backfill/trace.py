@@ -72,7 +72,9 @@ def _check_remains(chain: Chain, remains: landing.Remains | None) -> None:
     if remains is None or remains.is_whole or Decisions.of(chain.day).standing.accept_gap:
         return
     lost = f", {remains.lost:.0%} of it lost" if remains.lost else ""
-    why = f"in the topic the day is {remains.retention}{lost}"
+    removal = chain.removal()
+    taken = f", and its examples were {removal}" if removal else ""
+    why = f"in the topic the day is {remains.retention}{lost}{taken}"
     for kind in ("offsets", "examples"):
         if chain.links[kind].outcome == NEW:
             chain.links[kind] = Link(kind, NOT_MADE, why, rejected=WindowExpired.__name__)

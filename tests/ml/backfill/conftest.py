@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -17,8 +18,9 @@ from ml.backfill.plan import Tracing
 from ml.config import Pipeline
 from ml.day import Day
 from ml.landing import Remains
-from ml.manifest import Identity
+from ml.manifest import SCHEME, Identity
 from ml.release import Served
+from ml.removal import Removal, note_removal
 from ml.store import Draft, Store
 from ml.training_window import WindowDay, earlier_days
 from tests.ml.small_pipeline import small_pipeline
@@ -29,6 +31,7 @@ COUNTS = {
     "unknown_fields": {}, "first_event": None, "last_event": None, "first_scanned_event": None,
     "last_scanned_event": None,
 }  # fmt: skip
+OUTDATED = "last used on 2026-07-02; models are kept for 30 days (housekeeping.models_days)"
 NOTHING_SERVED = Served(version=None, watermark=None, aliased=True)
 
 
@@ -95,6 +98,14 @@ class Nights:
     def try_out(self, name: str) -> None:
         """Go on as the what-if of this name."""
         self.variant = {"name": name, "code": "c0de"}
+
+    def housekeep(self, *kinds: str) -> None:
+        """Take all artifacts of these kinds, as housekeeping would have done on the first of August."""
+        for kind in kinds:
+            for manifest in self.store.manifests(self.pipeline.name, kind):
+                uri = manifest.identity.uri
+                note_removal(self.store.root, uri, Removal("2026-08-01T14:00:00+00:00", OUTDATED))
+                shutil.rmtree(self.store.root / uri.removeprefix(SCHEME))
 
     def configure(self, section: str, **values: Any) -> None:
         """Change settings as an edit of pipeline.yaml would."""

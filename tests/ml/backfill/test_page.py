@@ -4,7 +4,7 @@ from ml.backfill.findings import count_days, find_concerns, summarise
 from ml.backfill.page import render_plan
 from ml.backfill.plan import Plan
 from ml.landing import Remains
-from tests.ml.backfill.conftest import NOTHING_SERVED, Nights
+from tests.ml.backfill.conftest import NOTHING_SERVED, OUTDATED, Nights
 
 
 def page(nights: Nights, remains: dict[int, Remains], width: int = 200) -> str:
@@ -40,3 +40,14 @@ def test_a_narrow_terminal_loses_no_day(nights: Nights) -> None:
 
     assert max(len(line) for line in shown.splitlines() if line[:1] in "┏│└") <= 60
     assert shown.count("2026") >= 3
+
+
+def test_a_day_that_housekeeping_took_and_the_topic_lost_shows_both(nights: Nights) -> None:
+    nights.run(1)
+    nights.housekeep("examples", "offsets")
+
+    shown = " ".join(page(nights, {1: Remains("expired", 1.0, 0)}, width=400).split())
+
+    assert "│ 2026-03-11 │ removed │ expired, 100% lost │" in shown
+    assert "in the topic the day is expired, 100% of it lost, and its examples were removed" in shown
+    assert f"removed by housekeeping on 2026-08-01: {OUTDATED}" in shown

@@ -8,7 +8,7 @@ from ml.day import Day
 from ml.decisions import deciding
 from ml.landing import Remains
 from ml.release import Served
-from tests.ml.backfill.conftest import NOTHING_SERVED, Nights
+from tests.ml.backfill.conftest import NOTHING_SERVED, OUTDATED, Nights
 
 EVERYTHING = [
     "offsets", "examples", "statistics", "anomalies", "production", "drift_report", "training_window",
@@ -165,6 +165,59 @@ def test_an_earlier_day_that_is_gone_is_left_out_of_the_window(nights: Nights) -
 
     assert (plan["also_lands"], plan["rejected"]) == ([], "")
     assert causes(plan)["training_window"] == "not made yet"
+
+
+def test_what_housekeeping_removed_is_named_with_its_reason(nights: Nights) -> None:
+    nights.run(1)
+    nights.housekeep("model")
+
+    [plan] = nights.plan(1, 1)
+
+    assert causes(plan) == {"model": f"removed by housekeeping on 2026-08-01: {OUTDATED}"}
+    assert count_days([plan])["to_recompute"] == 1
+
+
+def test_removed_days_that_would_now_be_made_otherwise_say_both(nights: Nights) -> None:
+    nights.run(1)
+    nights.housekeep("model")
+    nights.configure("training", epochs=3)
+
+    [plan] = nights.plan(1, 1)
+
+    otherwise, removed = causes(plan)["model"].split("; others were ")
+    assert otherwise == "not made with these settings and inputs"
+    assert removed == f"removed by housekeeping on 2026-08-01: {OUTDATED}"
+
+
+def test_a_gap_says_that_the_day_had_been_landed_and_who_took_it(nights: Nights) -> None:
+    nights.run(1)
+    nights.housekeep("examples", "offsets")
+
+    plans = nights.plan(1, 1, {0: COMPLETE, 1: GONE})
+
+    removed = f"removed by housekeeping on 2026-08-01: {OUTDATED}"
+    assert (plans[0]["rejected"], plans[0]["removed"]) == ("WindowExpired", removed)
+    assert why(plans[0], "examples").endswith(f"100% of it lost, and its examples were {removed}")
+    [concern] = find_concerns(plans, NOTHING_SERVED)
+    assert "2026-03-11 (removed by housekeeping on 2026-08-01" in concern
+    assert "raise housekeeping.examples_days" in concern
+
+
+def test_a_gap_of_a_day_that_was_never_landed_blames_nobody_else(nights: Nights) -> None:
+    plans = nights.plan(1, 1, {1: GONE})
+
+    assert plans[0]["removed"] == ""
+    assert "housekeeping" not in find_concerns(plans, NOTHING_SERVED)[0]
+
+
+def test_what_was_removed_and_made_again_is_kept(nights: Nights) -> None:
+    nights.run(1)
+    nights.housekeep("examples", "offsets")
+    nights.run(1)
+
+    [plan] = nights.plan(1, 1)
+
+    assert (made(plan), plan["removed"]) == ([], "")
 
 
 @pytest.mark.parametrize(
