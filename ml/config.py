@@ -294,6 +294,43 @@ class Rollout(Section):
     connection: str = "prometheus_default"
 
 
+class Realised(Section):
+    """How a canary is judged once more by what its users did; `ml.evaluation.realised`.
+
+    An answer and the event that came of it are the same where ``request`` and ``inputs`` are.
+
+    Attributes:
+        request: the landed field that holds the request's ``X-Request-Id``; null if none does.
+        inputs: features, of type string or int, that the request and the landed event both have.
+        within_minutes: an event comes at most so long after the answer that it belongs to.
+        min_rows: with fewer joined rows of a track nothing is concluded.
+        clicks_lost: the share of stable's realised rate of positives that the canary may lose.
+        log_loss_gained: how much larger than stable's its log loss may be, as a share of stable's.
+        confidence: of all comparisons together.
+    """
+
+    request: str | None = None
+    inputs: tuple[str, ...] = ()
+    within_minutes: Positive = 30
+    min_rows: Count = 1000
+    clicks_lost: Fraction = 0.05
+    log_loss_gained: Fraction = 0.05
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The landed fields that tell which answer an event came of."""
+        return (*([self.request] if self.request else []), *self.inputs)
+
+    @model_validator(mode="after")
+    def _some_key(self) -> Self:
+        if not self.key:
+            raise ValueError(
+                "expected request, inputs or both, by which an event is found that came of an answer"
+            )
+        return self
+
+
 class Canary(Section):
     """How a blessed version is shown to a few users first; docs/tracks.md.
 
@@ -305,6 +342,7 @@ class Canary(Section):
         header: the request header, or gRPC metadata key, whose value keeps a user on one track.
         connection: the Airflow Connection of the second model server.
         rollout: how it is judged.
+        realised: how it is judged once more when the clicks have landed; null does not.
     """
 
     share: Fraction = 0.10
@@ -313,6 +351,7 @@ class Canary(Section):
     header: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]*$")] = "X-User-Id"
     connection: str = "serving_canary_default"
     rollout: Rollout = Rollout()
+    realised: Realised | None = None
 
 
 class Watch(Section):

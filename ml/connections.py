@@ -101,6 +101,7 @@ class ServingConnection(Connection):
         models_dir: the shared directory as we see it.
         server_models_dir: the same as the model server sees it.
         config_file: the model config file as we see it.
+        predictions_dir: where the router records its answers, as we see it; None if nothing needs them.
     """
 
     rest: str
@@ -108,6 +109,7 @@ class ServingConnection(Connection):
     models_dir: Path
     server_models_dir: Path
     config_file: Path
+    predictions_dir: Path | None = None
 
 
 class PrometheusConnection(Connection):

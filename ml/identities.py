@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ml.artifact import Artifact
+from ml.config import Realised
 from ml.day import Day
 from ml.decisions import Decision, Decisions
 from ml.manifest import Identity
 from ml.training_window import WindowDay, holdout_of
+from ml.trials import TrialSpan
 
 
 def identify_production(day: Day, refresh: str = "") -> Identity:
@@ -87,3 +89,16 @@ def identify_blessing(day: Day, evidence: Mapping[str, Artifact | None]) -> Iden
 def identify_pushed_model(day: Day, blessing: Artifact, model: Artifact) -> Identity:
     """The publication."""
     return day.identify("pushed_model", {"blessing": blessing, "model": model}, day.settings("serving"))
+
+
+def identify_predictions(day: Day, setting: Realised, trials: Sequence[TrialSpan]) -> Identity:
+    """What both tracks answered while they were tried side by side."""
+    config = {"model": day.pipeline.serving.model, "key": setting.key, "inputs": setting.inputs}
+    return day.identify("predictions", {}, {**config, "trials": trials})
+
+
+def identify_realised(day: Day, setting: Realised, predictions: Artifact, examples: Artifact) -> Identity:
+    """The canaries of the day, judged by what their users did."""
+    inputs = {"predictions": predictions, "examples": examples}
+    floors = day.pipeline.gate.floors.model_dump(mode="json")
+    return day.identify("realised", inputs, {"realised": setting.model_dump(mode="json"), "floors": floors})

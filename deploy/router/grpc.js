@@ -1,9 +1,10 @@
 /*
  * The little of tensorflow.serving's protos that routing needs, read from the wire.
  *
- *     PredictRequest   1 model_spec                           ModelSpec    1 name  2 version  4 version_label
+ *     PredictRequest   1 model_spec  2 inputs (as outputs)    ModelSpec    1 name  2 version  4 version_label
  *     PredictResponse  1 outputs (map: 1 key, 2 TensorProto)  2 model_spec
- *     TensorProto      4 tensor_content  5 float_val (packed)  Int64Value  1 value
+ *     TensorProto      1 dtype  4 tensor_content  5 float_val (packed)  7 int_val (packed)  8 string_val
+ *                      10 int64_val (packed)                  Int64Value   1 value
  *
  * A label is set by appending another model_spec: protobuf merges repeated occurrences of a message field, and
  * the last member of a oneof (version, version_label) wins. https://protobuf.dev/programming-guides/encoding/#last-one-wins
@@ -12,6 +13,8 @@ import scores from 'scores.js';
 
 const VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5;
 const PREFIX = 5;
+/* Of DT_INT32 and DT_INT64. */
+const SIZES = {3: 4, 9: 8};
 
 /* The message of a unary call: its model, its label if any, or the error to answer with. */
 function readRequest(body) {
@@ -43,6 +46,65 @@ function refusal(spec) {
         return {status: '5', message: "Users' requests name no version: ask a model server itself."};
     }
     return undefined;
+}
+
+/* The values of some inputs, each a list of texts; of one that is neither of strings nor of integers, none. */
+function readRows(message, names) {
+    const found = names.map(() => []);
+    fields(message).filter(field => field.number === 2).forEach(field => {
+        const parts = fields(field.bytes);
+        const key = parts.find(part => part.number === 1);
+        const tensor = parts.find(part => part.number === 2);
+        const place = key ? names.indexOf(key.bytes.toString()) : -1;
+        if (place >= 0 && tensor) {
+            found[place] = readTexts(fields(tensor.bytes));
+        }
+    });
+    return found;
+}
+
+function readTexts(tensor) {
+    const texts = [];
+    const dtype = tensor.find(field => field.number === 1);
+    tensor.forEach(field => {
+        if (field.number === 8) {
+            texts.push(field.bytes.toString());
+        } else if (field.number === 7 || field.number === 10) {
+            integers(field).forEach(value => texts.push(value));
+        } else if (field.number === 4 && dtype) {
+            fixed(field.bytes, SIZES[dtype.value]).forEach(value => texts.push(value));
+        }
+    });
+    return texts;
+}
+
+/* A packed field, or one that came alone. */
+function integers(field) {
+    if (!field.bytes.length) {
+        return [whole(field.value)];
+    }
+    const values = [];
+    for (let at = 0; at < field.bytes.length;) {
+        const next = varint(field.bytes, at);
+        values.push(whole(next.value));
+        at = next.end;
+    }
+    return values;
+}
+
+/* Integers of a fixed size, little-endian. */
+function fixed(bytes, size) {
+    const values = [];
+    for (let at = 0; size && at + size <= bytes.length; at += size) {
+        const high = size === 8 ? bytes.readUInt32LE(at + 4) : 0;
+        values.push(whole(high * 0x100000000 + bytes.readUInt32LE(at)));
+    }
+    return values;
+}
+
+/* As a text; a number that is negative or beyond 2^53 is not exact here, and stands for nothing. */
+function whole(value) {
+    return value <= Number.MAX_SAFE_INTEGER ? String(value) : '';
 }
 
 /* The same request, asking for a label. */
@@ -149,4 +211,4 @@ function varint(bytes, at) {
     throw new Error('a number is cut off');
 }
 
-export default {readRequest, labelled, readResponse};
+export default {readRequest, readRows, labelled, readResponse};

@@ -5,13 +5,16 @@
  * request, so a changed share counts from the next request on and nothing is reloaded:
  *
  *     {"share": 0.1, "salt": "20261120001", "header": "X-User-Id",
- *      "stable": {"label": "stable"}, "canary": {"label": "canary", "server": "canary"}}
+ *      "stable": {"label": "stable"}, "canary": {"label": "canary", "server": "canary"},
+ *      "recorded": {"inputs": ["user_id", "item_id"]}}
  *
- * `server` is the model server that has the canary: "canary", or "stable" where one server has both.
+ * `server` is the model server that has the canary: "canary", or "stable" where one server has both. Where
+ * `recorded` is given, good answers are recorded while the canary has users: record.js.
  */
 import crypto from 'crypto';
 import fs from 'fs';
 import grpc from 'grpc.js';
+import record from 'record.js';
 import scores from 'scores.js';
 
 const NO_ROUTE = {share: 0, salt: '', header: '', stable: {label: 'stable'}, canary: null};
@@ -28,7 +31,8 @@ async function predictOverRest(r) {
         const message = `Users' requests name the label ${route.stable.label} of ${model}, or none.`;
         return r.return(404, JSON.stringify({error: message}));
     }
-    const answer = await predict(r, model, route, track => askOverRest(r, model, route, track));
+    const rows = names => record.ofJson(r.requestBuffer, names);
+    const answer = await predict(r, model, route, track => askOverRest(r, model, route, track), rows);
     r.headersOut['Content-Type'] = 'application/json';
     r.return(Number(answer.status), answer.body);
 }
@@ -48,14 +52,15 @@ async function predictOverGrpc(r) {
         return r.return(200, '');
     }
     const ask = track => askOverGrpc(r, grpc.labelled(request, route[track].label), track);
-    const answer = await predict(r, request.model, route, ask);
+    const rows = names => grpc.readRows(request.message, names);
+    const answer = await predict(r, request.model, route, ask, rows);
     r.variables.grpc_status = answer.status;
     r.variables.grpc_message = answer.message;
     r.return(200, answer.body);
 }
 
 /* Answers by the user's track or, where that is the canary and it has no good answer, by stable. */
-async function predict(r, model, route, ask) {
+async function predict(r, model, route, ask, rows) {
     const track = chooseTrack(r, model, route);
     if (route.canary) {
         r.variables.canary_server = route.canary.server;
@@ -64,6 +69,19 @@ async function predict(r, model, route, ask) {
     const answer = first.outcome === 'ok' || track === 'stable' ? first : await ask('stable');
     /* A request that the canary refuses and stable answers was not the user's fault. */
     const outcome = first.outcome === 'refused' && answer.outcome === 'ok' ? 'failed' : first.outcome;
+    const row = scores.choose(answer.scores, fraction(r.variables.trace));
+    const score = row === undefined ? undefined : answer.scores[row];
+    if (route.recorded && route.canary && route.share > 0 && answer.outcome === 'ok') {
+        const key = record.keyOf(rows, route.recorded.inputs, row, answer.scores);
+        note(r, record.line(model, {
+            trace: r.variables.trace,
+            user: userOf(r, route),
+            track: track,
+            answered_by: answer.track,
+            score: score === undefined ? null : score,
+            key: key,
+        }));
+    }
     note(r, {
         model: model,
         track: track,
@@ -74,7 +92,7 @@ async function predict(r, model, route, ask) {
         answer: answer.outcome,
         server: answer.server,
         version: answer.version,
-        score: scores.sample(answer.scores, fraction(r.variables.trace)),
+        score: score,
     });
     return answer;
 }
@@ -138,8 +156,12 @@ function chooseTrack(r, model, route) {
     if (!route.canary || !(route.share > 0)) {
         return 'stable';
     }
-    const user = r.headersIn[route.header] || r.variables.trace;
-    return fraction(`${model}/${route.salt}/${user}`) < route.share ? 'canary' : 'stable';
+    return fraction(`${model}/${route.salt}/${userOf(r, route)}`) < route.share ? 'canary' : 'stable';
+}
+
+/* Who is kept on one track; without the header every request is drawn for itself. */
+function userOf(r, route) {
+    return r.headersIn[route.header] || r.variables.trace;
 }
 
 /* A number in [0, 1) that follows from a text and is spread evenly over texts. */

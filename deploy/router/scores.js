@@ -32,9 +32,9 @@ function numbers(value, found) {
     return found;
 }
 
-/* One of them, chosen by a fraction of [0, 1); undefined if there is none. */
-function sample(scores, fraction) {
-    return scores && scores.length ? scores[Math.floor(fraction * scores.length)] : undefined;
+/* The place of one of them, chosen by a fraction of [0, 1); undefined if there is none. */
+function choose(scores, fraction) {
+    return scores && scores.length ? Math.floor(fraction * scores.length) : undefined;
 }
 
-export default {ofJson, sample, OUTPUT, LARGEST};
+export default {ofJson, choose, OUTPUT, LARGEST};

@@ -102,6 +102,11 @@ def calibration(ranking: Ranking) -> Estimate:
     return _mean(ranking.scores.astype(np.float64), ranking.labels.astype(np.float64))
 
 
+def positive_rate(ranking: Ranking) -> Estimate:
+    """The share of positives; of clicks, the click-through rate. It does not look at the scores."""
+    return _mean(ranking.labels.astype(np.float64), np.ones(len(ranking.labels)))
+
+
 def _mean(values: FloatArray, weights: FloatArray) -> Estimate:
     """The sum of ``values`` over the sum of ``weights``."""
     count, total = len(values), weights.sum()

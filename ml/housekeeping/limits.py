@@ -21,6 +21,8 @@ JUDGEMENTS = frozenset(
         "pushed_model",
         "rollout",
         "watch",
+        "predictions",
+        "realised",
     }
 )
 

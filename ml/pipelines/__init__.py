@@ -165,6 +165,7 @@ def _mentions(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     yield "landing.event_time", pipeline.landing.event_time
     if pipeline.landing.deduplicate:
         yield "landing.deduplicate", pipeline.landing.deduplicate
+    yield from ((part, name) for part, name, _ in _realised_key(pipeline))
     yield from (("features.categorical", name) for name in pipeline.features.categorical)
     yield from (("features.numeric", name) for name in pipeline.features.numeric)
     yield from (("drift.thresholds", name) for name in pipeline.drift.thresholds)
@@ -177,5 +178,13 @@ def _mentions(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
 def _typed_features(pipeline: Pipeline) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if pipeline.landing.deduplicate:
         yield "landing.deduplicate", pipeline.landing.deduplicate, ("string", "int")
+    yield from _realised_key(pipeline)
     yield from (("features.categorical", name, ("string", "int")) for name in pipeline.features.categorical)
     yield from (("features.numeric", name, ("int", "float")) for name in pipeline.features.numeric)
+
+
+def _realised_key(pipeline: Pipeline) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """What an event is found by that came of an answer. A float is spelt in too many ways."""
+    canary = pipeline.serving.canary
+    for name in canary.realised.key if canary and canary.realised else ():
+        yield "serving.canary.realised", name, ("string", "int")

@@ -24,7 +24,7 @@ from ml.release.versions import Version
 from ml.store import Store
 
 Event = Literal["moving", "moved", "settled", "noted"]
-Action = Literal["push", "promote", "rollback", "golden", "readmit", "withdraw"]
+Action = Literal["push", "promote", "rollback", "golden", "readmit", "withdraw", "reassess"]
 MOVES = ("moving", "moved", "settled")
 PLACE = ("line", "previous", "time")
 MAX_REASON = 2000

@@ -102,6 +102,16 @@ class Registry:
         self._client.set_registered_model_tag(self.name, HEAD, f"{line['line']} {digest_of(line)}")
         self._client.set_registered_model_alias(self.name, alias, version.version)
 
+    def describe(self, digest: str, tags: Mapping[str, str]) -> ModelVersion:
+        """Tag the version of a logged model, and its run.
+
+        Raises:
+            Misconfigured: if the model was not logged.
+        """
+        version = self.find_logged(digest)
+        self._tag(version, tags)
+        return version
+
     def drop_alias(self, alias: str) -> None:
         """Take an alias away, if it is there."""
         self._client.delete_registered_model_alias(self.name, alias)

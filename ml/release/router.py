@@ -74,10 +74,11 @@ def set_share(
 def _tracks(pipeline: Pipeline) -> dict[str, Any]:
     setting, canary = pipeline.serving, pipeline.serving.canary
     if canary is None:
-        return {"header": "", "stable": {"label": setting.label}, "canary": None}
+        return {"header": "", "stable": {"label": setting.label}, "canary": None, "recorded": None}
     server = "canary" if canary.servers == "two" else "stable"
     return {
         "header": canary.header,
         "stable": {"label": setting.label},
         "canary": {"label": canary.label, "server": server},
+        "recorded": {"inputs": list(canary.realised.inputs)} if canary.realised else None,
     }

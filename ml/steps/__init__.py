@@ -19,6 +19,7 @@ from ml.steps.housekeeping import housekeep, plan_housekeeping, render_housekeep
 from ml.steps.landing import land_examples
 from ml.steps.metrics import serve_metrics
 from ml.steps.model import evaluate_candidate, stop_training, train_candidate
+from ml.steps.realised import find_trials, judge_realised, land_predictions, record_realised
 from ml.steps.rollout import find_canary, promote_canary, watch_canary, withdraw_canary
 from ml.steps.serving import (
     read_ledger,
@@ -46,10 +47,13 @@ __all__ = [
     "diff_statistics",
     "evaluate_candidate",
     "find_canary",
+    "find_trials",
     "gather_window",
     "housekeep",
     "infer_schema",
+    "judge_realised",
     "land_examples",
+    "land_predictions",
     "load_pipeline",
     "load_valid_pipelines",
     "log_to_mlflow",
@@ -64,6 +68,7 @@ __all__ = [
     "read_served",
     "readmit",
     "reconcile",
+    "record_realised",
     "rehearse_golden",
     "render_housekeeping",
     "render_plan",

@@ -16,6 +16,7 @@ from tests.demo.process import ManagedProcess, free_port, listens
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "router"
 START_SECONDS = 60
+RECORD = "predictions"
 JAVASCRIPT_MODULE = Path("/usr/lib/nginx/modules/ngx_http_js_module.so")
 INSTALL = "The router is nginx with its JavaScript module: apt-get install nginx libnginx-mod-http-js"
 
@@ -62,12 +63,14 @@ class Router:
         rest: its REST address, ``http://host:port``.
         grpc: its gRPC address, ``host:port``.
         access_log: one JSON object for every prediction.
+        predictions: directory of the record of good answers, where the route asks for one.
     """
 
     process: ManagedProcess
     rest: str
     grpc: str
     access_log: Path
+    predictions: Path
 
 
 def is_router_installed() -> bool:
@@ -95,7 +98,8 @@ def running_router(
         patience: seconds that the canary is waited for before stable is asked.
     """
     shutil.copytree(CONFIGURATION, home, dirs_exist_ok=True)
-    (home / "temp").mkdir(exist_ok=True)
+    for directory in ("temp", RECORD):
+        (home / directory).mkdir(exist_ok=True)
     ports = {"rest_port": free_port(), "grpc_port": free_port()}
     settings = {"host": HOST, "routes": models / ROUTES, "patience_ms": int(patience * 1000)}
     (home / "site.conf").write_text(SITE.format(**_addresses(stable, canary), **ports, **settings))
@@ -107,6 +111,7 @@ def running_router(
             f"http://{HOST}:{ports['rest_port']}",
             f"{HOST}:{ports['grpc_port']}",
             home / "access.log",
+            home / RECORD,
         )
 
 

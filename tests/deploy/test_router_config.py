@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -56,6 +57,15 @@ def test_mtail_reads_the_log_that_the_router_writes(services: Services) -> None:
     assert mounts(services["mtail"])[prefix] == ("router", "ro")
 
 
+def test_tasks_read_the_record_of_answers_that_the_router_writes(services: Services) -> None:
+    scheduler = services["airflow-scheduler"]
+    serving = json.loads(scheduler["environment"]["AIRFLOW_CONN_SERVING_DEFAULT"])
+    prefix = services["router"]["command"][-1]
+
+    assert serving["extra"]["predictions_dir"] == f"{prefix}/predictions"
+    assert mounts(scheduler)[prefix] == ("router", "ro")
+
+
 @needs_nginx
 def test_nginx_takes_the_configuration(tmp_path: Path) -> None:
     """But for `resolve`, which Debian 12's nginx does not know, and the names, which only compose does."""
@@ -80,6 +90,11 @@ def test_a_large_access_log_is_put_aside_and_another_is_begun(tmp_path: Path) ->
     etc, prefix, port = tmp_path / "etc", tmp_path / "prefix", free_port()
     shutil.copytree(CONFIGURATION, etc)
     prefix.mkdir()
+    (prefix / "predictions").mkdir()
+    old, new = (prefix / "predictions" / f"clicks-{day}T07.jsonl" for day in ("2026-03-01", "2026-03-10"))
+    for file in (old, new):
+        file.write_text("{}\n")
+    os.utime(old, (0, 0))
     nowhere = f"127.0.0.1:{free_port()}"
     addresses = {f"{track}_{face}": nowhere for track in ("stable", "canary") for face in ("rest", "grpc")}
     ports = {"host": "127.0.0.1", "rest_port": port, "grpc_port": free_port(), "patience_ms": 1000}
@@ -93,8 +108,10 @@ def test_a_large_access_log_is_put_aside_and_another_is_begun(tmp_path: Path) ->
         router.wait_until(lambda: traces(aside) == ["first"] and traces(log) == [], SECONDS)
         ask(port, "second")
         router.wait_until(lambda: "second" in traces(aside) + traces(log), SECONDS)
+        router.wait_until(lambda: not old.exists(), SECONDS)
         router.stop()
 
+    assert new.exists()
     assert not listens(port)
 
 

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from ml import release
-from ml.config import Canary, Pipeline, Rollout
+from ml.config import Canary, Pipeline, Realised, Rollout
 from ml.connections import ServingConnection
 from ml.release import Records
 from ml.release.rest import RestServer
@@ -23,6 +23,7 @@ from tests.integration.publishing import Place
 LIMITS = Rollout(
     min_requests=60, error_difference=0.2, latency_quantile=0.5, latency_ratio=50, score_shift=0.7
 )
+REALISED = Realised(request="request_id", min_rows=100)
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class CanaryPlace(Place):
     @property
     def pipeline(self) -> Pipeline:
         plain = super().pipeline
-        canary = Canary(share=0.5, servers="two" if self.canary else "one", rollout=LIMITS)
+        servers = "two" if self.canary else "one"
+        canary = Canary(share=0.5, servers=servers, rollout=LIMITS, realised=REALISED)
         return plain.model_copy(update={"serving": plain.serving.model_copy(update={"canary": canary})})
 
     @property

@@ -29,6 +29,7 @@ from tests.demo.prometheus import INSTALL as INSTALL_MONITORING
 from tests.demo.prometheus import is_monitoring_installed, running_mtail, running_prometheus
 from tests.demo.router import INSTALL, Router, is_router_installed, running_router
 from tests.integration.canaries import CanaryPlace, connection_to
+from tests.integration.clicking import Clicks
 from tests.integration.publishing import save_models
 
 pytestmark = [
@@ -39,6 +40,8 @@ pytestmark = [
 
 ONE, TWO, THREE, FOUR = 20261102001, 20261103001, 20261104001, 20261105001
 LOOKS, REQUESTS = 30, 60
+# Judging by what users did takes at least a hundred of them on each track.
+USERS = 300
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,7 @@ def test_a_healthy_canary_is_promoted_and_a_newer_one_takes_the_place_of_one_on_
         look = world.judge(THREE)
         assert look.judgement.decision == "PROMOTE", look.judgement.reasons
 
+        world.ask(USERS)
         verdict = Verdict(THREE, look.trial.stable, Wish(str(THREE), "it is as good", "rollout"))
         done = [promote_canary(verdict, place.records, place.tracks, place.mlflow) for _ in range(2)]
 
@@ -184,7 +188,20 @@ def test_a_healthy_canary_is_promoted_and_a_newer_one_takes_the_place_of_one_on_
         ]
         assert find_trial(place.records) is None
         assert set(world.ask(20)) == {200}
+        its_later_word_is_on_record_and_says_how_to_go_back(Clicks(place, world.router))
 
         place.night(5)
         promote_canary(verdict, place.records, place.tracks, place.mlflow)
         assert (place.on_canary(), read_share(place.pipeline, place.serving)) == (FOUR, 0.5)
+
+
+def its_later_word_is_on_record_and_says_how_to_go_back(clicks: Clicks) -> None:
+    said = [clicks.judge(clicked_on_canary=0.1) for _ in range(2)]
+
+    assert said[0] == said[1]
+    [later] = [one for one in said[0] if one.version == THREE]
+    assert later.verdict == "DOUBTED", later.reasons
+    assert later.command.startswith("python -m ml rollback --pipeline clicks --to previous")
+    lines = [line for line in clicks.place.ledger.entries() if line["action"] == "reassess"]
+    assert [line["verdict"] for line in lines if line["to"] == THREE] == ["DOUBTED"]
+    assert clicks.tagged(THREE)["realised.verdict"] == "DOUBTED"

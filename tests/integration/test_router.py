@@ -16,7 +16,7 @@ from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from ml.config import Canary, Pipeline
+from ml.config import Canary, Pipeline, Realised
 from ml.connections import ServingConnection
 from ml.pipelines import load_pipeline
 from ml.release.router import route_file, set_share
@@ -57,14 +57,15 @@ class Tracks:
     serving: ServingConnection
     model: ModelDirectory
 
-    def share(self, share: float, servers: str = "one") -> None:
+    def share(self, share: float, servers: str = "one", realised: Realised | None = None) -> None:
         """Let the canary answer this share."""
-        pipeline = with_canary(load_pipeline(MODEL), servers)
+        pipeline = with_canary(load_pipeline(MODEL), servers, realised)
         set_share(pipeline, self.serving, share, version=CANARY)
 
 
-def with_canary(pipeline: Pipeline, servers: str) -> Pipeline:
-    serving = pipeline.serving.model_copy(update={"canary": Canary(servers=servers)})
+def with_canary(pipeline: Pipeline, servers: str, realised: Realised | None = None) -> Pipeline:
+    canary = Canary(servers=servers, realised=realised)
+    serving = pipeline.serving.model_copy(update={"canary": canary})
     return pipeline.model_copy(update={"serving": serving})
 
 
@@ -314,6 +315,37 @@ def test_the_trace_id_and_the_label_reach_the_model_server_over_both_faces(track
         assert [heard["x-request-id"] for heard in listening.heard["grpc"]] == ["over-grpc"]
         assert answer.model_spec.version_label == "stable"
         assert logged(router, "over-rest")["score"] == logged(router, "over-grpc")["score"] == "0.5"
+
+
+def test_good_answers_are_recorded_with_what_their_events_are_found_by(router, tracks):
+    tracks.share(0.5, realised=Realised(inputs=("user_id", "device")))
+
+    given = answers(router)
+
+    lines = eventually(lambda: recorded(router), lambda lines: len(lines) == len(given))
+    assert {line["user"] for line in lines} == set(USERS)
+    tried = who_tried(given)["rest"]
+    assert {line["user"] for line in lines if line["answered_by"] == "canary"} == tried
+    expected = {"canary": scores(slope=CANARY), "stable": scores(slope=STABLE)}
+    for line in lines:
+        row = [score for [score] in expected[line["track"]]].index(line["score"])
+        # The second row's user is beyond 2^53, which JavaScript cannot tell from its neighbour.
+        assert line["key"] == (["7", "phone"] if row == 0 else None)
+    assert {line["key"] is None for line in lines} == {True, False}
+
+
+def test_nothing_is_recorded_where_nobody_asks_for_it_or_the_canary_has_no_users(router, tracks):
+    before = recorded(router)
+    for share, realised in ((0.5, None), (0.0, Realised(request="request_id"))):
+        tracks.share(share, realised=realised)
+        answers(router)
+
+    assert recorded(router) == before
+
+
+def recorded(router: Router) -> list[dict[str, Any]]:
+    files = sorted(router.predictions.glob(f"{MODEL}-*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
 def test_over_grpc_the_log_names_the_version_that_answered(router, tracks):

@@ -55,6 +55,7 @@ def test_the_route_tells_the_router_all_that_it_needs(pipeline, serving, servers
         "header": "X-Visitor",
         "stable": {"label": "stable"},
         "canary": {"label": "canary", "server": asked},
+        "recorded": None,
     }
 
 
