@@ -11,18 +11,26 @@ from ml import steps
 
 WHO = "{{ dag.dag_id }}/{{ run_id }} ({{ dag_run.triggering_user_name or 'nobody' }})"
 RUN = {"key": WHO, "url": "{{ ti.log_url.split('/tasks/')[0] }}"}
+TO = """Users get it within seconds. **previous**: the last older version that has served and was not rolled
+back; looked up when this runs, while the list is some minutes old. In doubt, leave it at *previous*."""
 REASON = Param(
-    type="string", minLength=3, maxLength=2000, description="Why, in a sentence: the ledger keeps it"
+    type="string",
+    minLength=3,
+    maxLength=2000,
+    title="Reason",
+    description="What you saw, in a sentence: the ledger keeps it, and what is left is not published again",
 )
 
 for pipeline in steps.load_valid_pipelines():
     connections = {"serving": pipeline.serving.connection, "mlflow": "mlflow_default"}
+    destinations = steps.versions_to_go_back_to(pipeline.name)
     to = Param(
         "previous",
         type="string",
-        pattern=r"^(previous|golden|\d{11})$",
-        examples=steps.versions_to_go_back_to(pipeline.name),
-        description="previous (the last older one that was not rolled back), golden, or a version",
+        enum=list(destinations),
+        values_display=destinations,
+        title="Go back to",
+        description_md=TO,
     )
     with DAG(
         dag_id=f"rollback_{pipeline.name}",

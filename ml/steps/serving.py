@@ -55,9 +55,14 @@ def roll_back(
     return {**asdict(done), "seconds": round(time.monotonic() - started, 3)}
 
 
-def versions_to_go_back_to(pipeline: str) -> list[str]:
-    """``previous``, ``golden`` and every published version, the newest first: one listing of a directory."""
-    return ["previous", "golden", *map(str, records_of(pipeline).known_answers.versions())]
+def versions_to_go_back_to(pipeline: str) -> dict[str, str]:
+    """``previous``, ``golden`` and every version that can be gone back to, the newest first → what it is.
+
+    Reads small files of the store and asks nobody; a ledger that is damaged is no failure.
+    """
+    from ml.release.destinations import destinations
+
+    return destinations(records_of(pipeline))
 
 
 def set_golden(

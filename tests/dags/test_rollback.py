@@ -4,6 +4,11 @@ import json
 
 import pytest
 
+from ml.pipelines import load_pipeline
+from ml.release import Records
+from ml.store import Store
+from tests.ml.release.published import publish
+
 DESCRIBE = """
 import json
 from airflow.dag_processing.dagbag import DagBag
@@ -31,10 +36,8 @@ print(*(name for name in ("tensorflow", "tf_keras", "tensorflow_data_validation"
 def form(run_python, tmp_path_factory: pytest.TempPathFactory) -> dict:
     """The form of a pipeline of which two versions were published."""
     home = tmp_path_factory.mktemp("home")
-    answers = home / "store" / "clicks" / "release" / "golden_requests"
-    answers.mkdir(parents=True)
-    for version in (20261102001, 20261103001):
-        (answers / f"{version}.json").touch()
+    for day in (2, 3):
+        publish(Records(load_pipeline("clicks"), Store(home / "store")), day)
     return json.loads(run_python(DESCRIBE, RETRAIN_HOME=str(home)).splitlines()[-1])
 
 
@@ -47,7 +50,9 @@ def test_the_form_offers_what_there_is(form: dict) -> None:
     to = form["params"]["to"]
 
     assert to["value"] == "previous"
-    assert to["examples"] == ["previous", "golden", "20261103001", "20261102001"]
+    assert to["enum"] == ["previous", "golden", "20261103001", "20261102001"]
+    assert set(to["values_display"]) == set(to["enum"])
+    assert to["values_display"]["previous"].startswith("previous: 20261102001, data of 2026-11-02, served ")
 
 
 def test_the_form_asks_for_a_reason(form: dict) -> None:
