@@ -11,8 +11,8 @@ from ml import steps
 
 WHO = "{{ dag.dag_id }}/{{ run_id }} ({{ dag_run.triggering_user_name or 'nobody' }})"
 RUN = {"key": WHO, "url": "{{ ti.log_url.split('/tasks/')[0] }}"}
-TO = """Users get it within seconds. **previous**: the last older version that has served and was not rolled
-back; looked up when this runs, while the list is some minutes old. In doubt, leave it at *previous*."""
+TO = """Users get it within seconds. **previous** is the last older version that has served and was not rolled
+back; it is looked up when this runs, while the list is some minutes old. Times are UTC."""
 REASON = Param(
     type="string",
     minLength=3,

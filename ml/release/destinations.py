@@ -22,7 +22,9 @@ from ml.release.wish import PREVIOUS
 log = logging.getLogger(__name__)
 
 NONE = "none that the ledger knows of"
+NO_VERSION = 0
 MAX_REASON = 60
+LEFT = {"rollback": "ROLLED BACK", "withdraw": "WITHDRAWN as canary"}
 
 Line = Mapping[str, Any]
 
@@ -35,10 +37,11 @@ def destinations(records: Records) -> dict[str, str]:
     """
     versions = [version for number in records.known_answers.versions() if (version := _find(number, records))]
     lines = _lines(records)
-    named, said = _named(records, lines), _words(records, lines)
-    told = {str(version.number): _tell(version, named, said, records) for version in versions}
-    ways = {name: f"{name}: {told.get(str(number), NONE)}" for name, number in named.items()}
-    return {**ways, **told}
+    named, fates = _named(records, lines), _fates(records, lines)
+    told = {version.number: _tell(version, fates, records) for version in versions}
+    ways = {name: f"{name}: {told.get(number, NONE)}" for name, number in named.items()}
+    marks = {number: f", {name}" for name, number in named.items()}
+    return {**ways, **{str(number): f"{line}{marks.get(number, '')}" for number, line in told.items()}}
 
 
 def _find(number: int, records: Records) -> Version | None:
@@ -59,33 +62,30 @@ def _lines(records: Records) -> list[Line]:
         return []
 
 
-def _named(records: Records, lines: Sequence[Line]) -> dict[str, int | None]:
+def _named(records: Records, lines: Sequence[Line]) -> dict[str, int]:
     label = records.pipeline.serving.label
     previous = version_before(lines, label, records.ledger.last_served) if lines else None
-    return {PREVIOUS: previous, GOLDEN: golden_version(lines)}
+    return {PREVIOUS: previous or NO_VERSION, GOLDEN: golden_version(lines) or NO_VERSION}
 
 
-def _words(records: Records, lines: Sequence[Line]) -> dict[int, list[str]]:
-    """What the ledger has to say of each version."""
+def _fates(records: Records, lines: Sequence[Line]) -> dict[int, str]:
+    """What the ledger says became of each version."""
     done = [passage for passage in passages(lines, records.pipeline.serving.label) if passage.moved_at]
-    words = {number: ["never served to all"] for number in records.known_answers.versions() if lines}
-    for passage, following in pairwise(done):
-        words[passage.to] = [f"served until {_minute(following.line['time'])}"]
-    if done:
-        words[done[-1].to] = [f"SERVES since {_minute(done[-1].line['time'])}"]
+    fates = {number: "never served to all" for number in records.known_answers.versions() if lines}
+    fates |= {one.to: f"served until {_minute(following.line)}" for one, following in pairwise(done)}
     for number, line in rolled_back(lines).items():
         reason = textwrap.shorten(line["reason"], MAX_REASON, placeholder=" …")
-        words.setdefault(number, []).append(f"left {_minute(line['time'])} ({reason})")
-    return words
+        fates[number] = f"{LEFT[line['action']]} {_minute(line)}: {reason}"
+    if done:
+        fates[done[-1].to] = f"SERVES since {_minute(done[-1].line)}"
+    return fates
 
 
-def _tell(
-    version: Version, named: Mapping[str, int | None], words: Mapping[int, Sequence[str]], records: Records
-) -> str:
-    marks = [name for name, number in named.items() if number == version.number]
+def _tell(version: Version, fates: Mapping[int, str], records: Records) -> str:
     day = f"data of {version.window.day(records.pipeline.landing.time_zone)}"
-    return ", ".join([str(version.number), day, *words.get(version.number, []), *marks])
+    return ", ".join(filter(None, [str(version.number), day, fates.get(version.number)]))
 
 
-def _minute(time: str) -> str:
-    return f"{datetime.fromisoformat(time):%Y-%m-%d %H:%M} UTC"
+def _minute(line: Line) -> str:
+    """In UTC."""
+    return f"{datetime.fromisoformat(line['time']):%Y-%m-%d %H:%M}"

@@ -12,6 +12,8 @@ from ml.config import Pipeline
 from ml.manifest import Manifest
 from ml.store import PARTIAL, Store
 
+STALE = "STALE"
+
 
 @dataclass(frozen=True)
 class JudgedNight:
@@ -19,8 +21,8 @@ class JudgedNight:
 
     Attributes:
         day: the calendar day in the pipeline's time zone, ISO 8601.
-        verdict: the gate's.
-        published: whether the gate let it through.
+        verdict: the gate's last.
+        published: whether the gate has let a candidate of the day through.
     """
 
     day: str
@@ -29,22 +31,26 @@ class JudgedNight:
 
 
 def judged_nights(pipeline: Pipeline, store: Store, most: int) -> list[JudgedNight]:
-    """The last nights that the gate judged, newest day first; of a day judged twice, the last verdict."""
-    nights: dict[str, tuple[str, JudgedNight]] = {}
+    """The last nights that the gate judged, newest day first; of a day judged twice, the last verdict.
+
+    A day that was let through once stays published: judging it again, as a backfill does, takes nothing back.
+    """
+    tries: dict[str, list[Manifest]] = {}
     for manifest in _made(pipeline, store, "blessing"):
         day = pipeline.name_of(manifest.identity.window)
-        if day not in nights and len(nights) == most:
+        if day not in tries and len(tries) == most:
             break
-        if day not in nights or manifest.created_at > nights[day][0]:
-            content = store.read_json(manifest.artifact)
-            night = JudgedNight(day, content["verdict"], content["publish"])
-            nights[day] = (manifest.created_at, night)
-    return [night for _, night in nights.values()]
+        tries.setdefault(day, []).append(manifest)
+    return [_night(day, made, store) for day, made in tries.items()]
 
 
 def blocked_nights(nights: list[JudgedNight]) -> int:
-    """How many of the newest nights in a row the gate did not let through."""
-    return sum(1 for _ in takewhile(lambda night: not night.published, nights))
+    """How many of the newest nights in a row the gate did not let through.
+
+    One that came when newer data was served already, as most nights of a backfill do, is passed over.
+    """
+    judged = (night for night in nights if night.published or night.verdict != STALE)
+    return sum(1 for _ in takewhile(lambda night: not night.published, judged))
 
 
 def last_publication(pipeline: Pipeline, store: Store) -> datetime | None:
@@ -59,6 +65,13 @@ def last_drift(pipeline: Pipeline, store: Store) -> list[dict[str, Any]]:
         features: list[dict[str, Any]] = store.read_json(manifest.artifact)["features"]
         return features
     return []
+
+
+def _night(day: str, made: list[Manifest], store: Store) -> JudgedNight:
+    in_turn = sorted(made, key=lambda manifest: manifest.created_at)
+    blessings = [store.read_json(manifest.artifact) for manifest in in_turn]
+    published = any(blessing["publish"] for blessing in blessings)
+    return JudgedNight(day, blessings[-1]["verdict"], published)
 
 
 def _made(pipeline: Pipeline, store: Store, kind: str) -> Iterator[Manifest]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from ml.pipelines import load_valid_pipelines
 from tests.demo.prometheus import DEPLOY, INSTALL, is_monitoring_installed
 
 pytestmark = pytest.mark.skipif(not is_monitoring_installed(), reason=INSTALL)
@@ -68,12 +71,38 @@ def test_the_rules_pass_their_own_tests():
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
-def test_every_alert_says_how_urgent_it_is_what_happened_and_what_to_do():
+def alert_rules() -> list[dict[str, Any]]:
     groups = yaml.safe_load((PROMETHEUS / "rules" / "alerts.yml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
 
-    for alert in (rule for group in groups for rule in group["rules"]):
-        assert alert["labels"]["severity"] in ("page", "warning"), alert
-        assert set(alert["annotations"]) == {"summary", "action"}, alert
+
+@pytest.mark.parametrize("alert", alert_rules(), ids=lambda alert: alert["alert"])
+def test_every_alert_says_how_urgent_it_is_what_happened_what_to_do_and_where_to_read_on(alert):
+    runbook = f"docs/operations.md#{alert['alert'].lower()}"
+
+    assert alert["labels"]["severity"] in ("page", "warning")
+    assert set(alert["annotations"]) == {"summary", "action", "runbook"}
+    assert alert["annotations"]["runbook"] == runbook
+    assert f"\n### {alert['alert']}\n" in (DEPLOY.parent / "docs" / "operations.md").read_text()
+
+
+def test_every_alert_is_seen_firing_by_a_test():
+    tests = [yaml.safe_load(file.read_text()) for file in sorted((PROMETHEUS / "tests").glob("*.yml"))]
+    cases = [case for file in tests for test in file["tests"] for case in test.get("alert_rule_test", ())]
+
+    fired = {case["alertname"] for case in cases if case["exp_alerts"]}
+    assert fired == {alert["alert"] for alert in alert_rules()}
+
+
+def test_a_pipeline_is_watched_by_alerts_that_there_are_and_that_speak_of_its_users():
+    known = {alert["alert"]: alert for alert in alert_rules()}
+    named = re.findall(r"alerts: \[(.*)\]", (DEPLOY.parent / "docs" / "operations.md").read_text())
+    shipped = [watch.alerts for one in load_valid_pipelines() if (watch := one.serving.watch)]
+
+    names = {name for names in (*shipped, *(line.split(", ") for line in named)) for name in names}
+    assert names
+    assert names <= set(known)
+    assert all("$labels.model" in known[name]["annotations"]["summary"] for name in names)
 
 
 def test_alertmanager_takes_its_configuration_and_the_secret_is_in_a_file_of_its_own():

@@ -66,19 +66,33 @@ def test_the_newest_nights_in_a_row_that_published_nothing_are_counted(pipeline,
     assert blocked_nights(nights) == 2
 
 
-def test_the_last_verdict_on_a_day_counts(pipeline, store, monkeypatch):
-    clock = iter(["2026-03-11T02:00:00+00:00", "2026-03-11T09:00:00+00:00"])
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every artifact is made an hour after the one before."""
+    hours = (datetime.fromisoformat("2026-03-11T02:00:00+00:00") + timedelta(hours=n) for n in range(9))
 
     class Clock(datetime):
         @classmethod
         def now(cls, _=None):
-            return datetime.fromisoformat(next(clock))
+            return next(hours)
 
     monkeypatch.setattr("ml.store.datetime", Clock)
-    judge(store, 0, "FAIL")
-    judge(store, 0, "PASS", attempt=2)
 
-    assert judged_nights(pipeline, store, most=30) == [JudgedNight("2026-03-10", "PASS", True)]
+
+@pytest.mark.parametrize("verdicts", [("FAIL", "PASS"), ("PASS", "FAIL"), ("PASS", "STALE")])
+def test_the_last_verdict_on_a_day_counts_and_takes_no_publication_back(pipeline, store, clock, verdicts):
+    for attempt, verdict in enumerate(verdicts):
+        judge(store, 0, verdict, attempt)
+
+    assert judged_nights(pipeline, store, most=30) == [JudgedNight("2026-03-10", verdicts[-1], True)]
+
+
+def test_a_backfill_of_old_days_blocks_nothing(pipeline, store):
+    for day, verdict in enumerate(["STALE", "STALE", "FAIL", "STALE", "PASS", "FAIL"]):
+        judge(store, day, verdict)
+
+    assert blocked_nights(judged_nights(pipeline, store, most=30)) == 1
+    assert blocked_nights([JudgedNight("2026-03-10", "STALE", False)] * 5) == 0
 
 
 def test_only_as_many_nights_as_asked_for_are_read(pipeline, store):
