@@ -13,7 +13,7 @@ help:  ## List the commands
 install:  ## Make .venv from requirements.txt (done by the others when needed)
 	@$(PYTHON3) deploy/bootstrap.py
 
-demo: install  ## Five nights from topic to served model, run by a real Airflow (BROKER=kafka: on Apache Kafka)
+demo: install  ## Five nights from topic to served model, run by a real Airflow (BROKER=kafka, SCENARIO=canary)
 	@$(RUN) -m tests.demo run
 
 up: install  ## Serve the pages of Airflow, MLflow and serving over the demo's state until Ctrl-C

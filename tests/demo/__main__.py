@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
 import signal
 import sys
 import time
-from datetime import date, timedelta
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Protocol
 
-from ml.durable import write_atomically
-from ml.store import Store
-from tests.demo import report
-from tests.demo.follow import Backfill, follow
-from tests.demo.produce import create_topic, produce
-from tests.demo.stack import Ports, Services, running_stack, wanted_broker
-from tests.demo.story import PARTITIONS, PIPELINE, TOPIC, Night, five_nights, last_complete_days
+from tests.demo import nights
+from tests.demo.canary import scenario as canary
+from tests.demo.setup import MARKER, Say, Setup
+from tests.demo.stack import Ports, wanted_broker
+from tests.demo.story import last_complete_days
 
-PARTS = ("store", "airflow", "mlflow", "serving", "kafka", "logs")
-MARKER = "demo.json"
+PARTS = ("store", "airflow", "mlflow", "serving", "kafka", "tracks", "users", "logs")
 NEEDED_GIB = 3
+
+
+class Scenario(Protocol):
+    """A story that can be run, and whose pages can be looked at afterwards."""
+
+    DAYS: int
+
+    def check(self) -> None:
+        """Stop if something is missing that it needs."""
+
+    def run(self, setup: Setup, say: Say) -> int:
+        """Tell it from an empty state. The exit code says whether it came out."""
+
+    def serving_pages(self, setup: Setup) -> AbstractContextManager[None]:
+        """Serve its pages while a block runs."""
+
+
+SCENARIOS: dict[str, Scenario] = {"nights": nights, "canary": canary}
 
 
 def main() -> int:
@@ -42,58 +57,26 @@ def main() -> int:
 
 
 def run(home: Path) -> int:
-    """Five nights, from an empty state."""
-    broker = wanted_broker()
+    """The scenario that was asked for, from an empty state."""
+    name, broker = wanted_scenario(), wanted_broker()
+    scenario = SCENARIOS[name]
+    scenario.check()
     check_space(home)
     clean(home)
+    setup = Setup(home, name, last_complete_days(scenario.DAYS), Ports.choose({}), broker)
+    setup.write()
     started = time.monotonic()
-    first = last_complete_days()
-    ports = Ports.choose({})
-    made = {"first": first.isoformat(), "ports": vars(ports), "broker": broker}
-    write_atomically(home / MARKER, json.dumps(made).encode())
-    nights = five_nights(first)
-    step(f"Starting broker ({broker}), MLflow, model server (a stand-in for TF Serving) and Airflow", started)
-    with running_stack(home, ports, broker) as (services, airflow):
-        step(f"Producing {len(nights)} days of click logs", started)
-        fill(services, nights)
-        step("Five nights, run by Airflow's scheduler through `airflow backfill`", started)
-        backfill = Backfill(f"retrain_{PIPELINE}", first, first + timedelta(days=4))
-        backfill.create(airflow, home / "logs" / "backfill.log")
-        backfill.start(airflow)
-        follow(backfill, airflow, Store(home / "store"))
-        step("All nights are done", started)
-        return conclude(nights, services)
-
-
-def conclude(nights: list[Night], services: Services) -> int:
-    """Print what came of it. The exit code says whether the story held."""
-    runs = report.read_runs(services.mlflow)
-    wrong = report.unexpected(nights, runs)
-    if not wrong:
-        report.print_table(nights, runs)
-        report.print_prediction(nights[-1], services)
-    print(*wrong, sep="\n")
-    print("The five runs side by side, when `make up` serves the pages:")
-    print(f"  {report.comparison_url(services.mlflow, runs)}")
-    return 1 if wrong else 0
+    return scenario.run(
+        setup, lambda what: print(f"\n[{time.monotonic() - started:4.0f} s] {what}", flush=True)
+    )
 
 
 def up(home: Path) -> int:
     """Serve the pages over the state that a demo left, until Ctrl-C."""
-    if not (home / MARKER).exists():
-        sys.exit(
-            f"{home / MARKER} is missing, so there is no state of a demo in {home}. Run `make demo` first."
-        )
-    made = json.loads((home / MARKER).read_text())
-    first, ports = date.fromisoformat(made["first"]), Ports.choose(made["ports"])
-    with running_stack(home, ports, made.get("broker", "tansu")) as (services, airflow):
-        print("Filling the broker again: it always starts empty.")
-        fill(services, five_nights(first))
-        runs = report.read_runs(services.mlflow)
-        print(f"Airflow   {airflow.url}   user {airflow.user}, password {airflow.password}")
-        print(f"MLflow    {report.run_table_url(services.mlflow, runs)}")
-        print(f"          side by side: {report.comparison_url(services.mlflow, runs)}")
-        print(f"Serving   {services.serving.rest}/v1/models/{PIPELINE}   (gRPC {services.serving.grpc})")
+    setup = Setup.read(home)
+    scenario = SCENARIOS[setup.scenario]
+    scenario.check()
+    with scenario.serving_pages(setup):
         print("Ctrl-C ends them all.", flush=True)
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
     return 0
@@ -109,11 +92,16 @@ def clean(home: Path) -> int:
     return 0
 
 
-def fill(services: Services, nights: list[Night]) -> None:
-    """Write the nights' logs into an empty topic."""
-    create_topic(services.bootstrap, TOPIC, PARTITIONS)
-    for night in nights:
-        produce(night.day, services.bootstrap, TOPIC, PARTITIONS)
+def wanted_scenario() -> str:
+    """The scenario that the variable ``SCENARIO`` asks for, by default the five nights.
+
+    Raises:
+        SystemExit: if there is no such scenario.
+    """
+    wanted = os.environ.get("SCENARIO") or "nights"
+    if wanted not in SCENARIOS:
+        sys.exit(f"SCENARIO is {wanted!r}; expected one of {', '.join(SCENARIOS)}.")
+    return wanted
 
 
 def check_space(home: Path) -> None:
@@ -125,11 +113,6 @@ def check_space(home: Path) -> None:
             f"{home.absolute()} has {free:.1f} GiB free, expected {NEEDED_GIB}. "
             "Make room, or set RETRAIN_HOME."
         )
-
-
-def step(what: str, started: float) -> None:
-    """Say what begins now."""
-    print(f"\n[{time.monotonic() - started:4.0f} s] {what}", flush=True)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,11 @@ class Backfill:
         with airflow.api() as api:
             api.patch(f"/dags/{self.dag_id}", json={"is_paused": False}).raise_for_status()
 
+    def hold(self, airflow: Airflow) -> None:
+        """Let the scheduler begin nothing more of the DAG until it is started again."""
+        with airflow.api() as api:
+            api.patch(f"/dags/{self.dag_id}", json={"is_paused": True}).raise_for_status()
+
 
 def follow(backfill: Backfill, airflow: Airflow, store: Store) -> list[dict[str, Any]]:
     """Show a line for each night until all are done.
@@ -74,7 +79,7 @@ def follow(backfill: Backfill, airflow: Airflow, store: Store) -> list[dict[str,
         while time.monotonic() < deadline:
             runs = _nights(api, backfill)
             for run in runs:
-                shown.update(run, _step(api, run), _records(api, run, store))
+                shown.update(run, running_step(api, run), _records(api, run, store))
             if runs and all(run["state"] in FINISHED for run in runs):
                 return runs
             pause.wait(POLL_SECONDS)
@@ -118,8 +123,8 @@ def _nights(api: Any, backfill: Backfill) -> list[dict[str, Any]]:
     ]
 
 
-def _step(api: Any, run: dict[str, Any]) -> str:
-    """What a night is doing: its running step, or how it ended."""
+def running_step(api: Any, run: dict[str, Any]) -> str:
+    """What a DAG run is doing: its running step, or how it ended."""
     if run["state"] in FINISHED:
         return "done" if run["state"] == "success" else "stopped"
     tasks = api.get(f"/dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances").json()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, Message, Producer
@@ -82,6 +83,18 @@ def produce(day: Day, bootstrap: str, topic: str, partitions: int) -> Produced:
     produced = Produced(day.records, time.monotonic() - started)
     _report(day, produced.records, produced.seconds)
     return produced
+
+
+def fill_topic(days: Iterable[Day], bootstrap: str, topic: str, partitions: int) -> None:
+    """Make a topic and write days into it.
+
+    Raises:
+        KafkaException: if the topic exists, or the broker does not answer.
+        ProductionFailed: if the broker does not accept every record.
+    """
+    create_topic(bootstrap, topic, partitions)
+    for day in days:
+        produce(day, bootstrap, topic, partitions)
 
 
 class _Destination:

@@ -1,4 +1,4 @@
-"""Prometheus, Alertmanager's and mtail's programs as Debian has them, with the configuration of deploy/."""
+"""Prometheus, Alertmanager and mtail as Debian has them, with the configuration of deploy/."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 HOST = "127.0.0.1"
 START_SECONDS = 60
 CALL_SECONDS = 30
-PROGRAMS = ("prometheus", "promtool", "amtool", "mtail")
+PROGRAMS = ("prometheus", "promtool", "prometheus-alertmanager", "amtool", "mtail")
+WRITTEN_SECONDS = 15.0  # from one scrape to the next, as deploy/prometheus/prometheus.yml says
 INSTALL = (
     "Prometheus, Alertmanager or mtail is missing: apt-get install prometheus prometheus-alertmanager mtail"
 )
@@ -85,6 +86,25 @@ class Prometheus:
             for sample in self.query(expression)
         }
 
+    def series(self, expression: str, span: tuple[float, float], step: float) -> dict[float, float]:
+        """An expression of one series over time: seconds since the epoch → value, where there is one.
+
+        Args:
+            expression: what is asked for.
+            span: from when to when, seconds since the epoch.
+            step: seconds from one value to the next.
+
+        Raises:
+            httpx.HTTPStatusError: if it is no expression.
+            ValueError: if it is more than one series.
+        """
+        asked = {"query": expression, "start": str(span[0]), "end": str(span[1]), "step": str(step)}
+        answer = httpx.post(f"{self.address}/api/v1/query_range", data=asked, timeout=CALL_SECONDS)
+        found = answer.raise_for_status().json()["data"]["result"]
+        if len(found) > 1:
+            raise ValueError(f"{expression} is {len(found)} series; expected one. Sum over their labels.")
+        return {float(moment): float(value) for moment, value in (found[0]["values"] if found else ())}
+
 
 @contextmanager
 def running_prometheus(
@@ -98,9 +118,11 @@ def running_prometheus(
 
     Args:
         home: of its configuration, data and log.
-        targets: job of deploy/prometheus/prometheus.yml → ``host:port``. Other jobs are left out.
+        targets: job of deploy/prometheus/prometheus.yml → ``host:port``. Other jobs are left out. The job
+            ``alertmanager`` is told of alerts, too.
         port: a free one by default.
-        seconds: from one scrape or evaluation to the next.
+        seconds: from one scrape or evaluation to the next; a job that takes longer in deploy/ takes longer
+            here in proportion.
         at_once: whether alerts fire as soon as their expressions hold, whatever their ``for`` says.
     """
     home.mkdir(parents=True, exist_ok=True)
@@ -120,18 +142,26 @@ def running_prometheus(
 
 def _configuration(targets: Mapping[str, str], seconds: float) -> dict[str, Any]:
     written = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
-    interval = f"{int(seconds * 1000)}ms"
+    faster = seconds / WRITTEN_SECONDS
     jobs = [
         {"job_name": job["job_name"], "static_configs": [{"targets": [targets[job["job_name"]]]}]}
         | {key: job[key] for key in ("metrics_path",) if key in job}
+        | {key: _scaled(job[key], faster) for key in ("scrape_interval", "scrape_timeout") if key in job}
         for job in written["scrape_configs"]
         if job["job_name"] in targets
     ]
+    told = [{"static_configs": [{"targets": [targets["alertmanager"]]}]}] if "alertmanager" in targets else []
+    interval = _scaled(f"{WRITTEN_SECONDS:.0f}s", faster)
     return {
         "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
         "rule_files": written["rule_files"],
+        "alerting": {"alertmanagers": told},
         "scrape_configs": jobs,
     }
+
+
+def _scaled(written: str, factor: float) -> str:
+    return f"{int(float(written.removesuffix('s')) * 1000 * factor)}ms"
 
 
 def _is_ready(address: str) -> bool:

@@ -14,6 +14,7 @@ from ml.artifact import Window
 from ml.connections import MlflowConnection
 from ml.pipelines import load_pipeline
 from ml.release import LoggedRun
+from tests.demo.airflow_server import Airflow
 from tests.demo.clicks import render
 from tests.demo.stack import Services
 from tests.demo.story import PIPELINE, Night
@@ -109,6 +110,15 @@ def comparison_url(mlflow_uri: str, runs: dict[str, Any]) -> str:
     infos = [runs[day].info for day in sorted(runs)]
     logged = [LoggedRun(info.experiment_id, info.run_id, url="", model_version="") for info in infos]
     return release.comparison_url(MlflowConnection(uri=mlflow_uri), logged)
+
+
+def print_pages(services: Services, airflow: Airflow) -> None:
+    """Where to look on, while the servers run."""
+    runs = read_runs(services.mlflow)
+    print(f"Airflow   {airflow.url}   user {airflow.user}, password {airflow.password}")
+    print(f"MLflow    {run_table_url(services.mlflow, runs)}")
+    print(f"          side by side: {comparison_url(services.mlflow, runs)}")
+    print(f"Serving   {services.serving.rest}/v1/models/{PIPELINE}   (gRPC {services.serving.grpc})")
 
 
 def run_table_url(mlflow_uri: str, runs: dict[str, Any]) -> str:

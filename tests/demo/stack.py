@@ -6,11 +6,11 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from tests.demo.airflow_server import Airflow, running_airflow
 from tests.demo.broker import Broker, running_broker
@@ -20,6 +20,7 @@ from tests.demo.model_server.process import ModelServerProcess, running_model_se
 from tests.demo.process import free_port, listens
 
 BrokerName = Literal["tansu", "kafka"]
+MODEL_CONFIG = "models.config"
 
 
 @dataclass(frozen=True)
@@ -40,31 +41,50 @@ class Services:
 
     def airflow_connections(self) -> dict[str, str]:
         """The same as variables that Airflow reads Connections from."""
-        mlflow_host, mlflow_port = self.mlflow.removeprefix("http://").split(":")
-        host, port = self.serving.rest.removeprefix("http://").split(":")
-        connections = {
-            "KAFKA": {"conn_type": "kafka", "extra": {"bootstrap.servers": self.bootstrap}},
-            "MLFLOW": {"conn_type": "http", "host": mlflow_host, "port": int(mlflow_port)},
-            "SERVING": {"conn_type": "http", "host": host, "port": int(port), "extra": self._serving_extra()},
-        }
-        return {f"AIRFLOW_CONN_{name}_DEFAULT": json.dumps(value) for name, value in connections.items()}
+        extra = serving_extra(self.serving, self.models / MODEL_CONFIG)
+        return airflow_variables(
+            KAFKA={"conn_type": "kafka", "extra": {"bootstrap.servers": self.bootstrap}},
+            MLFLOW=http_connection(self.mlflow),
+            SERVING=http_connection(self.serving.rest, extra),
+        )
 
     def command_line_connections(self) -> dict[str, str]:
         """The same as variables that ``python -m ml`` reads."""
         connections = {
             "KAFKA": {"config": {"bootstrap.servers": self.bootstrap}},
             "MLFLOW": {"uri": self.mlflow},
-            "SERVING": {"rest": self.serving.rest, **self._serving_extra()},
+            "SERVING": {
+                "rest": self.serving.rest,
+                **serving_extra(self.serving, self.models / MODEL_CONFIG),
+            },
         }
         return {f"RETRAIN_{name}": json.dumps(value) for name, value in connections.items()}
 
-    def _serving_extra(self) -> dict[str, str]:
-        return {
-            "grpc": self.serving.grpc,
-            "models_dir": str(self.models),
-            "server_models_dir": str(self.models),
-            "config_file": str(self.models / "models.config"),
-        }
+
+def airflow_variables(**connections: dict[str, Any]) -> dict[str, str]:
+    """Variables that Airflow reads the Connections ``<name>_default`` from."""
+    return {f"AIRFLOW_CONN_{name}_DEFAULT": json.dumps(value) for name, value in connections.items()}
+
+
+def http_connection(address: str, extra: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """An Airflow Connection to ``http://host:port``."""
+    host, port = address.removeprefix("http://").split(":")
+    return {"conn_type": "http", "host": host, "port": int(port), "extra": dict(extra or {})}
+
+
+def serving_extra(server: ModelServerProcess, config_file: Path) -> dict[str, str]:
+    """What a connection to a model server says beside its address; the config file lies among the models."""
+    models = str(config_file.parent)
+    directories = {"models_dir": models, "server_models_dir": models}
+    return {"grpc": server.grpc, **directories, "config_file": str(config_file)}
+
+
+def empty_model_config(file: Path) -> Path:
+    """The config file of a model server, which serves nothing yet unless the file is there already."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        file.write_text("model_config_list {}\n")
+    return file
 
 
 @dataclass(frozen=True)
@@ -128,7 +148,10 @@ def pipeline_settings(broker: BrokerName) -> dict[str, str]:
 
 @contextmanager
 def running_services(
-    home: Path, mlflow_port: int | None = None, broker: BrokerName = "tansu"
+    home: Path,
+    mlflow_port: int | None = None,
+    broker: BrokerName = "tansu",
+    serving_flags: Sequence[str] = (),
 ) -> Iterator[Services]:
     """Run broker, MLflow and model server while the block runs; state and logs stay below ``home``.
 
@@ -136,19 +159,16 @@ def running_services(
         home: RETRAIN_HOME.
         mlflow_port: a free one by default.
         broker: ``tansu``, the embedded one, or ``kafka``, Apache Kafka on Java. Either starts empty.
+        serving_flags: further ones of the model server.
     """
-    models = (home / "serving").absolute()
-    models.mkdir(parents=True, exist_ok=True)
-    config = models / "models.config"
-    if not config.exists():
-        config.write_text("model_config_list {}\n")
+    config = empty_model_config((home / "serving").absolute() / MODEL_CONFIG)
     logs = home / "logs"
     with (
         _empty_broker(home, broker) as running,
         running_mlflow(home / "mlflow", mlflow_port) as mlflow,
-        running_model_server(config, log=logs / "model-server.log") as serving,
+        running_model_server(config, logs / "model-server.log", serving_flags) as serving,
     ):
-        yield Services(running.bootstrap, mlflow, serving, models)
+        yield Services(running.bootstrap, mlflow, serving, config.parent)
 
 
 def _empty_broker(home: Path, broker: BrokerName) -> AbstractContextManager[Broker | Kafka]:
@@ -170,10 +190,12 @@ def running_stack(
         broker: see `running_services`.
     """
     with running_services(home, ports.mlflow, broker) as services:
-        environment = {
-            "RETRAIN_HOME": str(home.absolute()),
-            **services.airflow_connections(),
-            **pipeline_settings(broker),
-        }
+        environment = night_settings(home, services, broker)
         with running_airflow(home / "airflow", environment, ports.airflow) as airflow:
             yield services, airflow
+
+
+def night_settings(home: Path, services: Services, broker: BrokerName) -> dict[str, str]:
+    """The variables that an Airflow needs for its nights."""
+    connections = services.airflow_connections()
+    return {"RETRAIN_HOME": str(home.absolute()), **connections, **pipeline_settings(broker)}

@@ -42,6 +42,6 @@ def five_nights(first: date, records: int = RECORDS) -> list[Night]:
     ]
 
 
-def last_complete_days() -> date:
-    """The first of the five days that end with yesterday, in UTC."""
-    return datetime.now(timezone.utc).date() - timedelta(days=5)
+def last_complete_days(number: int) -> date:
+    """The first of so many days that end with yesterday, in UTC."""
+    return datetime.now(timezone.utc).date() - timedelta(days=number)

@@ -17,7 +17,7 @@ from ml.store import Store
 from tests.demo.airflow_server import Airflow, running_airflow
 from tests.demo.clicks import Day
 from tests.demo.follow import FINISHED
-from tests.demo.produce import create_topic, produce
+from tests.demo.produce import fill_topic
 from tests.demo.stack import BrokerName, Services, pipeline_settings, running_services
 
 CLICKS = Path(__file__).parents[2] / "ml" / "pipelines" / "clicks"
@@ -200,9 +200,7 @@ def running_world(
         broker: see `running_services`.
     """
     with running_services(home, broker=broker) as services:
-        create_topic(services.bootstrap, "clicks", partitions=3)
-        for day in days:
-            produce(day, services.bootstrap, "clicks", partitions=3)
+        fill_topic(days, services.bootstrap, "clicks", partitions=3)
         everything = {"RETRAIN_HOME": str(home), **services.airflow_connections()}
         everything |= {**SMALL, **pipeline_settings(broker), **environment}
         with (

@@ -32,16 +32,18 @@ class CanaryPlace(Place):
 
     Attributes:
         canary: the canary's own model server; None if stable's server has both labels.
+        limits: how it is judged.
     """
 
     _: KW_ONLY
     canary: ServingConnection | None = None
+    limits: Rollout = LIMITS
 
     @property
     def pipeline(self) -> Pipeline:
         plain = super().pipeline
         servers = "two" if self.canary else "one"
-        canary = Canary(share=0.5, servers=servers, rollout=LIMITS, realised=REALISED)
+        canary = Canary(share=0.5, servers=servers, rollout=self.limits, realised=REALISED)
         return plain.model_copy(update={"serving": plain.serving.model_copy(update={"canary": canary})})
 
     @property

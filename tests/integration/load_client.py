@@ -2,9 +2,7 @@
 
     python -m tests.integration.load_client QUESTION.json ANSWERS.jsonl
 
-The loop is open: a request is sent when it is due, whether those before it were answered or not, so a server
-that pauses is asked on like users would. It ends by SIGTERM, after the last answer. No TensorFlow is
-imported: gRPC's bytes are written down as they come.
+It ends by SIGTERM, after the last answer. No TensorFlow is imported: gRPC's bytes are written as they come.
 """
 
 from __future__ import annotations
@@ -12,10 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import signal
 import sys
-import time
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from itertools import cycle
 from pathlib import Path
@@ -24,46 +19,22 @@ from typing import Any, TextIO
 import aiohttp
 import grpc
 
-CALL_SECONDS = 60
-# Shorter than any server keeps one: who asks on a connection that is just being closed gets no answer.
-IDLE_SECONDS = 2
+from tests.demo.open_loop import CALL_SECONDS, Answer, Ask, ask_constantly, open_client
+
 JSON = {"Content-Type": "application/json"}
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
-Answer = dict[str, Any]
-Ask = Callable[[], Awaitable[Answer]]
 
-
-async def ask_constantly(question: dict[str, Any], answers: TextIO) -> None:
+async def ask_over_both(question: dict[str, Any], answers: TextIO) -> None:
     """Ask until SIGTERM comes.
 
     Args:
         question: keys of `tests.integration.constant_load.Question`.
-        answers: gets a line of JSON for each answer, in the order in which they come.
+        answers: see `ask_constantly`.
     """
-    stopping = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    connections = aiohttp.TCPConnector(keepalive_timeout=IDLE_SECONDS)
-    patience = aiohttp.ClientTimeout(CALL_SECONDS)
-    async with (
-        aiohttp.ClientSession(connector=connections, timeout=patience) as client,
-        grpc.aio.insecure_channel(question["grpc"]) as channel,
-        asyncio.TaskGroup() as requests,
-    ):
+    async with open_client() as client, grpc.aio.insecure_channel(question["grpc"]) as channel:
         ways = cycle((rest(client, question), grpc_bytes(channel, question)))
-        due = time.monotonic()
-        while not stopping.is_set():
-            requests.create_task(write_answer(next(ways), due, answers))
-            due += 1 / question["rate"]
-            await asyncio.sleep(due - time.monotonic())
-
-
-async def write_answer(ask: Ask, due: float, answers: TextIO) -> None:
-    """Ask once, and write a line: when it was due, sent and answered, and what came."""
-    sent = time.monotonic()
-    answer = await ask()
-    times = {"due": due, "sent": sent, "answered": time.monotonic()}
-    answers.write(json.dumps(answer | times) + "\n")
+        await ask_constantly(ways, question["rate"], answers)
 
 
 def rest(client: aiohttp.ClientSession, question: dict[str, Any]) -> Ask:
@@ -100,4 +71,4 @@ def grpc_bytes(channel: grpc.aio.Channel, question: dict[str, Any]) -> Ask:
 
 if __name__ == "__main__":
     with Path(sys.argv[2]).open("w", buffering=1) as file:
-        asyncio.run(ask_constantly(json.loads(Path(sys.argv[1]).read_text()), file))
+        asyncio.run(ask_over_both(json.loads(Path(sys.argv[1]).read_text()), file))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import numpy as np
 import pytest
 
 from ml.artifact import Artifact
-from ml.connections import PrometheusConnection
+from ml.config import Rollout
+from ml.connections import MlflowConnection, PrometheusConnection
 from ml.errors import Withheld
 from ml.release.history import rolled_back
 from ml.release.rollout.promotion import Verdict, promote_canary
@@ -28,7 +29,8 @@ from tests.demo.model_server.process import running_model_server
 from tests.demo.prometheus import INSTALL as INSTALL_MONITORING
 from tests.demo.prometheus import is_monitoring_installed, running_mtail, running_prometheus
 from tests.demo.router import INSTALL, Router, is_router_installed, running_router
-from tests.integration.canaries import CanaryPlace, connection_to
+from tests.demo.stack import empty_model_config
+from tests.integration.canaries import LIMITS, CanaryPlace, connection_to
 from tests.integration.clicking import Clicks
 from tests.integration.publishing import save_models
 
@@ -42,6 +44,9 @@ ONE, TWO, THREE, FOUR = 20261102001, 20261103001, 20261104001, 20261105001
 LOOKS, REQUESTS = 30, 60
 # Judging by what users did takes at least a hundred of them on each track.
 USERS = 300
+SLOW_MS = 400
+# Stable's median is below a quarter of that wherever these tests can run at all.
+QUICK = LIMITS.model_copy(update={"latency_ratio": 4.0})
 
 
 @dataclass(frozen=True)
@@ -85,30 +90,36 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextmanager
-def running_rollout(home: Path, mlflow: str, model: str, flags: Sequence[str] = ()) -> Iterator[World]:
-    """Everything, after a night that is served; ``flags`` are those of the canary's server."""
-    from ml.connections import MlflowConnection
-
-    models = home / "models"
-    models.mkdir()
+def running_rollout(
+    home: Path,
+    mlflow: str,
+    model: str,
+    flags: Sequence[str] = (),
+    servers: Literal["one", "two"] = "two",
+    limits: Rollout = LIMITS,
+) -> Iterator[World]:
+    """Everything, after a night that is served; ``flags`` are those of the server that has the canary."""
     save_models(home / "saved_models")
-    stable_file, canary_file = models / "models.config", models / "canary.config"
-    for file in (stable_file, canary_file):
-        file.write_text("model_config_list {}")
-    with (
-        running_model_server(stable_file, home / "stable.log") as stable,
-        running_model_server(canary_file, home / "canary.log", flags) as canary,
-        running_router(home / "router", models, stable, canary) as router,
-        running_mtail(home, router.access_log) as mtail,
-        running_prometheus(home / "prometheus", {"router": mtail}) as prometheus,
-    ):
+    models = home / "models"
+    stable_file, canary_file = map(empty_model_config, (models / "models.config", models / "canary.config"))
+    with ExitStack() as stack:
+        start = stack.enter_context
+        if servers == "two":
+            stable = start(running_model_server(stable_file, home / "stable.log"))
+            canary = start(running_model_server(canary_file, home / "canary.log", flags))
+        else:
+            stable, canary = start(running_model_server(stable_file, home / "stable.log", flags)), None
+        router = start(running_router(home / "router", models, stable, canary))
+        mtail = start(running_mtail(home, router.access_log))
+        prometheus = start(running_prometheus(home / "prometheus", {"router": mtail}))
         place = CanaryPlace(
             home / "store",
             model,
             connection_to(stable, stable_file),
             MlflowConnection(uri=mlflow),
             home / "saved_models",
-            canary=connection_to(canary, canary_file),
+            canary=connection_to(canary, canary_file) if canary else None,
+            limits=limits,
         )
         place.night(2)
         yield World(place, router, PrometheusConnection(address=prometheus.address))
@@ -205,3 +216,26 @@ def its_later_word_is_on_record_and_says_how_to_go_back(clicks: Clicks) -> None:
     lines = [line for line in clicks.place.ledger.entries() if line["action"] == "reassess"]
     assert [line["verdict"] for line in lines if line["to"] == THREE] == ["DOUBTED"]
     assert clicks.tagged(THREE)["realised.verdict"] == "DOUBTED"
+
+
+def test_on_one_server_a_slow_canary_is_withdrawn_and_the_next_one_is_promoted(mlflow: str, tmp_path: Path):
+    fault = [f"--inject_latency_ms={SLOW_MS}", f"--inject_version={TWO}"]
+    with running_rollout(tmp_path, mlflow, "slow", fault, "one", QUICK) as world:
+        place = world.place
+        place.night(3)
+        assert (place.served(), place.on_canary()) == (ONE, TWO)
+
+        slow = world.judge(TWO)
+        assert slow.judgement.decision == "ROLL_BACK", slow.judgement.reasons
+        assert "more than 4 times, for sure" in slow.judgement.reasons[0]
+        assert place.withdraw(TWO, slow.judgement.reasons[0])
+        assert (place.served(), place.on_canary()) == (ONE, None)
+
+        place.night(4)
+        assert (place.served(), place.on_canary()) == (ONE, THREE)
+        healthy = world.judge(THREE)
+        assert healthy.judgement.decision == "PROMOTE", healthy.judgement.reasons
+        place.promote(THREE)
+
+        assert (place.served(), place.on_canary()) == (THREE, None)
+        assert set(world.ask(20)) == {200}

@@ -63,7 +63,7 @@ def serve(flags: Flags, stack: ExitStack) -> None:
     load = partial(Servable.load, warm_up=flags.enable_model_warmup)
     core = stack.enter_context(ServerCore[Servable](load, flags.core))
     _load_models(core, flags, stack)
-    faults = Faults(flags.inject_latency_ms, flags.inject_error_ratio)
+    faults = Faults(flags.inject_latency_ms, flags.inject_error_ratio, flags.inject_version)
     server = start_grpc(core, metrics, f"{flags.host}:{flags.port}", faults)
     stack.callback(lambda: server.stop(GRACE_SECONDS).wait())
     if flags.rest_api_port:

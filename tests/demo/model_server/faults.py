@@ -17,24 +17,28 @@ from tests.demo.model_server.status import StatusError
 
 @dataclass
 class Faults:
-    """What goes wrong with every prediction.
+    """What goes wrong with predictions.
 
     Attributes:
-        latency_ms: pause before it.
-        error_ratio: of all predictions, how many fail, evenly spread.
+        latency_ms: pause before each.
+        error_ratio: how many of them fail, evenly spread.
+        version: the one whose predictions it happens to; None: every version's.
     """
 
     latency_ms: float = 0.0
     error_ratio: float = 0.0
+    version: int | None = None
     _asked: itertools.count[int] = field(default_factory=itertools.count)
     _pause: threading.Event = field(default_factory=threading.Event)
 
-    def strike(self) -> None:
-        """Let it go wrong.
+    def strike(self, version: int) -> None:
+        """Let a prediction of this version go wrong.
 
         Raises:
             StatusError: UNAVAILABLE, if it is this one's turn to fail.
         """
+        if self.version not in (None, version):
+            return
         if self.latency_ms:
             self._pause.wait(self.latency_ms / 1000)
         number = next(self._asked)

@@ -24,6 +24,7 @@ class Flags:
     enable_model_warmup: bool
     inject_latency_ms: float
     inject_error_ratio: float
+    inject_version: int | None
     core: CoreOptions
 
 
@@ -55,12 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--monitoring_config_file", type=Path, help="a MonitoringConfig in text form")
     _add_switch(parser, "--enable_model_warmup", default=True)
     add("--inject_latency_ms", type=float, default=0, help="of predictions by label")
-    add(
-        "--inject_error_ratio",
-        type=float,
-        default=0,
-        help="of predictions by label",
-    )
+    add("--inject_error_ratio", type=float, default=0, help="of predictions by label")
+    add("--inject_version", type=int, help="the only version that the two above strike")
     add("--file_system_poll_wait_seconds", type=float, default=1, help="0: look once")
     add("--max_num_load_retries", type=int, default=5, help="tries after a load that failed")
     add("--load_retry_interval_micros", type=int, default=60_000_000, help="pause before each")

@@ -101,7 +101,7 @@ class PredictionService(PredictionServiceServicer):  # type: ignore[misc]
         _check_spec(request)
         version, servable = self._core.find(request.model_spec)
         if request.model_spec.version_label:
-            self._faults.strike()
+            self._faults.strike(version)
         inputs = {name: array_of(name, proto) for name, proto in request.inputs.items()}
         signature_name = request.model_spec.signature_name or DEFAULT_SIGNATURE
         response = PredictResponse()

@@ -89,9 +89,9 @@ class RestApi:
                 grpc.StatusCode.UNIMPLEMENTED, f"The stand-in does not implement {match['method']}."
             )
         request = PredictBody.parse(body)
-        _, servable = self._core.find(_spec(match))
+        version, servable = self._core.find(_spec(match))
         if match["label"]:
-            self._faults.strike()
+            self._faults.strike(version)
         name = request.signature_name or DEFAULT_SIGNATURE
         if name not in servable.signature_defs:
             raise invalid_argument(f'Serving signature name: "{name}" not found in signature def')
