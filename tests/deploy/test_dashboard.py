@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from ml.release.exposition import METRICS
+from tests.demo.canary.timeline import MEASURES
 from tests.demo.prometheus import DEPLOY, INSTALL, is_monitoring_installed, running_prometheus
 
 DASHBOARD = json.loads((DEPLOY / "grafana" / "dashboards" / "retraining.json").read_text())
@@ -53,7 +54,11 @@ def rule_queries() -> Iterator[tuple[str, str]]:
             yield from ((rule.get("alert") or rule["record"], rule["expr"]) for rule in group["rules"])
 
 
-@pytest.mark.parametrize(("where", "query"), [*queries(), *rule_queries()])
+def timeline_queries() -> Iterator[tuple[str, str]]:
+    yield from ((measure.name, measure.expression) for measure in MEASURES)
+
+
+@pytest.mark.parametrize(("where", "query"), [*queries(), *rule_queries(), *timeline_queries()])
 def test_every_metric_that_is_asked_for_is_exported(where: str, query: str) -> None:
     assert set(NAME.findall(query)) <= exported(), where
 

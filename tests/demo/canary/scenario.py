@@ -98,7 +98,7 @@ def run(setup: Setup, say: Say) -> int:
             run_night(world, backfill, nights, 2)
             say("The third night: a healthy version")
             run_night(world, backfill, nights, 3)
-            say(f"Both trials are over; waiting for the alert {ALERT} to reach Slack")
+            say(f"Both trials are over; the alert {ALERT} takes two minutes and a half to reach Slack")
             world.tracks.slack.await_message(ALERT, ALERT_SECONDS)
         say("The story is over")
         return conclude(world, nights, answers)

@@ -9,7 +9,7 @@ from tests.demo.clicks import Day
 from tests.demo.story import PIPELINE, Night
 
 NIGHTS = 3
-FEW, MANY = 40_000, 120_000
+FEW, MANY = 30_000, 80_000
 RATE = 100.0  # requests a second
 
 # Shorter and wider than the product's limits: a trial takes a minute or two, and the machine does much else.
@@ -32,9 +32,9 @@ def three_nights(first: date) -> list[Night]:
     """The story, beginning with the log of ``first``. More evidence makes a better model."""
     days = [first + timedelta(days=number) for number in range(NIGHTS)]
     return [
-        Night(Day(days[0], FEW, 1), "little traffic, no production yet", ("BOOTSTRAP",)),
-        Night(Day(days[1], MANY, 2), "normal; fails live users", ("PASS",)),
-        Night(Day(days[2], MANY, 3), "normal, healthy", ("PASS",)),
+        Night(Day(days[0], FEW, 1), "no production yet", ("BOOTSTRAP",)),
+        Night(Day(days[1], MANY, 2), "more evidence", ("PASS",)),
+        Night(Day(days[2], MANY, 3), "more evidence", ("PASS",)),
     ]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from tests.demo.prometheus import Prometheus
 from tests.demo.report import WIDTH
 
-STEP_SECONDS = 15.0
+STEP_SECONDS, QUIET_SECONDS = 10.0, 60.0
 COLUMN = 14
 TOLD = ("moved", "noted")
 # Over half a minute each: deploy/prometheus/rules takes five, too long for a trial that is over in one.
@@ -47,11 +47,12 @@ class Measure:
 
 
 REQUESTS = Measure("requests/s", ASKED, "{:.0f}")
+OF_CANARY = Measure("asked canary", f"({ASKED_CANARY} or vector(0)) / {ASKED}", "{:.1%}")
 MEASURES = (
     REQUESTS,
     Measure("users' errors", f"({USERS_FAILED} or vector(0)) / {ASKED}", "{:.2%}"),
     Measure("canary's share", "sum(retraining_canary_share{pipeline='clicks'})", "{:.0%}"),
-    Measure("asked canary", f"({ASKED_CANARY} or vector(0)) / {ASKED}", "{:.1%}"),
+    OF_CANARY,
     Measure("canary failed", f"({CANARY_FAILED} or vector(0)) / ({ASKED_CANARY} > 0)", "{:.1%}"),
     Measure("p99 canary", P99 % "canary", "{:.3f} s"),
     Measure("p99 stable", P99 % "stable", "{:.3f} s"),
@@ -82,26 +83,33 @@ def tell(lines: Iterable[Line], prometheus: Prometheus, until: float) -> list[Mo
 
 
 def measured(prometheus: Prometheus, span: tuple[float, float]) -> list[Moment]:
-    """What Prometheus knows of the time from ``span[0]`` to ``span[1]``, while users asked."""
-    series = [prometheus.series(measure.expression, span, STEP_SECONDS) for measure in MEASURES]
-    asked = series[MEASURES.index(REQUESTS)]
+    """What Prometheus knows of the time from ``span[0]`` to ``span[1]``, while users asked.
+
+    Where nobody asked the canary, a row a minute is enough.
+    """
+    start = span[0] // QUIET_SECONDS * QUIET_SECONDS
+    series = [prometheus.series(measure.expression, (start, span[1]), STEP_SECONDS) for measure in MEASURES]
+    asked, of_canary = (series[MEASURES.index(measure)] for measure in (REQUESTS, OF_CANARY))
     return [
         Moment(
-            at, tuple(measure.write(values.get(at)) for measure, values in zip(MEASURES, series, strict=True))
+            at,
+            tuple(measure.write(values.get(at)) for measure, values in zip(MEASURES, series, strict=True)),
         )
         for at in sorted(asked)
+        if of_canary.get(at) or at % QUIET_SECONDS == 0
     ]
 
 
 def describe(line: Line) -> str:
-    """A line of the ledger in words."""
+    """A line of the ledger in words; of the gate's reasons, which stand above, the first."""
     verdict = f", {line['verdict']}" if line["verdict"] else ""
-    return f"{line['action']} {line['to']} ({line['label']}{verdict}): {line['reason']}"
+    why = line["reason"].partition(";")[0] if line["action"] == "push" else line["reason"]
+    return f"{line['action']} {line['to']} ({line['label']}{verdict}): {why}"
 
 
 def print_timeline(moments: Iterable[Moment]) -> None:
     """Measurements in columns, and between them the moves, as the ledger words them."""
-    print("What happened when, by Prometheus and (>) the ledger; UTC, measured over half a minute each:\n")
+    print("\nWhat happened when, by Prometheus and (>) the ledger; UTC, measured over half a minute each:\n")
     print(f"{'time':8}", *(f"{measure.name:>{COLUMN}}" for measure in MEASURES), sep="  ")
     for moment in moments:
         at = f"{datetime.fromtimestamp(moment.at, timezone.utc):%H:%M:%S}"
