@@ -7,7 +7,7 @@ its way back is as short as that to the previous one. Naming it is a move of tha
 from __future__ import annotations
 
 from ml.connections import MlflowConnection, ServingConnection
-from ml.release.history import GOLDEN, canary_on_trial, golden_version, rolled_back, version_before
+from ml.release.history import GOLDEN, golden_version, rolled_back, version_before
 from ml.release.ledger import Move, check_reason
 from ml.release.production import Records, publication_lock
 from ml.release.rollback import RolledBack, WayBack
@@ -51,25 +51,21 @@ def kept_versions(records: Records) -> dict[int, list[str]]:
     """The versions whose files and models must be kept, each with every reason, by what the ledger says."""
     lines, label = records.ledger.entries(), records.pipeline.serving.label
     served, lost = records.ledger.last_served, records.ledger.on_the_way or {"to": None, "from": None}
+    trial = records.on_trial
     reasons: list[tuple[int | None, str]] = [
         (served, f"served under the label {label}"),
         (lost["to"], "on its way to be served"),
         (lost["from"], "served before the move that is on its way"),
         (version_before(lines, label, served), "where a roll-back to previous leads"),
+        (lost["to"] and version_before(lines, label, lost["to"]), "where previous leads after that move"),
         (golden_version(lines), "golden"),
-        (_on_trial(records), "on trial as the canary"),
+        (trial["to"] if trial else None, "on trial as the canary"),
     ]
     kept: dict[int, list[str]] = {}
     for version, reason in reasons:
         if version is not None:
             kept.setdefault(version, []).append(reason)
     return kept
-
-
-def _on_trial(records: Records) -> int | None:
-    canary = records.pipeline.serving.canary
-    line = canary_on_trial(records.ledger.entries(), canary.label) if canary else None
-    return line["to"] if line else None
 
 
 def why_withheld(records: Records) -> dict[int, str]:

@@ -15,11 +15,12 @@ from ml.config import Pipeline
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import Misconfigured, StoreCorrupted
 from ml.release.fence import check_fence, check_not_rolled_back
-from ml.release.history import rolled_back
+from ml.release.history import Line, canary_on_trial, rolled_back
 from ml.release.known_answers import KnownAnswers
 from ml.release.ledger import Ledger
 from ml.release.registry import PRODUCTION, Registry
 from ml.release.rest import RestServer
+from ml.release.router import close_stray_share
 from ml.release.versions import Version, Versions
 from ml.store import Draft, Store
 
@@ -55,7 +56,9 @@ def resolve_production(
         RestServer(serving, pipeline.serving.model) as rest,
         open_mlflow(mlflow) as client,
     ):
-        version = Records(pipeline, store).settle(rest, Registry(client, pipeline.serving.model))
+        records = Records(pipeline, store)
+        version = records.settle(rest, Registry(client, pipeline.serving.model))
+        close_stray_share(pipeline, serving, records.on_trial)
     _write(version, pipeline, store, draft)
 
 
@@ -94,6 +97,12 @@ class Records:
     def known_answers(self) -> KnownAnswers:
         """What each version must answer."""
         return KnownAnswers(self.pipeline, self.store)
+
+    @property
+    def on_trial(self) -> Line | None:
+        """The ledger's line that put the version on trial as the canary; None without one."""
+        canary = self.pipeline.serving.canary
+        return canary_on_trial(self.ledger.entries(), canary.label) if canary else None
 
     def served(self, rest: RestServer) -> Version | None:
         """The record of the version that users are answered by, asked of the model server.

@@ -12,6 +12,7 @@ from ml.errors import RetrainingError
 from ml.release.production import Records, publication_lock
 from ml.release.registry import Registry
 from ml.release.rest import RestServer
+from ml.release.router import close_stray_share
 
 NOTHING = "nothing"
 
@@ -120,6 +121,7 @@ def settle(records: Records, serving: ServingConnection, mlflow: MlflowConnectio
         open_mlflow(mlflow) as client,
     ):
         records.settle(rest, Registry(client, setting.model))
+        close_stray_share(records.pipeline, serving, records.on_trial)
 
 
 def _ask_server(records: Records, serving: ServingConnection) -> Sight:

@@ -26,6 +26,7 @@ from ml.release.ledger import Move, check_reason
 from ml.release.model_config import Entry
 from ml.release.production import Records, publication_lock
 from ml.release.registry import Registry
+from ml.release.router import close_stray_share
 from ml.release.server import ModelServer
 from ml.release.staging import stage
 from ml.release.wish import Wish, moved_before, plan_move
@@ -72,6 +73,7 @@ def roll_back(
             return RolledBack(before["to"], before["from"], before["alias"], None)
         wish.check_holds(served)
         way = WayBack(records, server, mlflow, plan_move(wish, records, served))
+        close_stray_share(records.pipeline, serving, records.on_trial)
         if not way.is_done():
             way.run()
     return RolledBack(way.move.version.number, way.move.previous, way.aliased, way.difference)

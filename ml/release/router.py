@@ -15,6 +15,7 @@ from ml.config import Pipeline
 from ml.connections import ServingConnection
 from ml.durable import write_atomically
 from ml.errors import Misconfigured
+from ml.release.history import Line
 
 ROUTES = ".routes"
 
@@ -69,6 +70,16 @@ def set_share(
     route = {**_tracks(pipeline), "share": share, "salt": "" if version is None else str(version)}
     content = json.dumps(route, indent=2, sort_keys=True) + "\n"
     write_atomically(route_file(pipeline, serving), content.encode())
+
+
+def close_stray_share(pipeline: Pipeline, serving: ServingConnection, on_trial: Line | None) -> None:
+    """Let stable answer everybody if no version is on trial.
+
+    A promotion closes the share last. One that was lost before it leaves users on the canary, who would
+    stay there when stable goes back to another version.
+    """
+    if on_trial is None and route_file(pipeline, serving).exists():
+        set_share(pipeline, serving, 0.0)
 
 
 def _tracks(pipeline: Pipeline) -> dict[str, Any]:

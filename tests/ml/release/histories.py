@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from ml.artifact import Artifact
 from ml.connections import MlflowConnection
+from tests.integration.canaries import CanaryPlace
 from tests.integration.publishing import Place, save_models
 from tests.ml.release.mishaps import Fate, Mishap
 from tests.ml.release.serving_at_once import ServerAtOnce, load_once, serving_at_once
@@ -78,21 +79,32 @@ class World:
 
     home: Path
     server: ServerAtOnce
+    canary: ServerAtOnce
     mlflow: MlflowConnection
     saved_models: Path
     fate: Fate
     counts: Counter[str] = field(default_factory=Counter)
     models: dict[tuple[int, str], Artifact] = field(default_factory=dict)
 
-    def new_place(self) -> Place:
-        """A store of its own, but for what is written once and is the same in every history."""
+    def new_place(self, tracks: str = "none") -> Place:
+        """A store of its own, but for what is written once and is the same in every history.
+
+        Args:
+            tracks: the servers of the two tracks, ``one`` or ``two``; ``none`` without a canary.
+        """
         number = self.counts["histories"]
-        place = Place(
-            self.home / f"store-{number}",
+        home, model, serving = (
+            self.home / f"store-{number}-{tracks}",
             f"model_{number}",
             self.server.connection,
-            self.mlflow,
-            self.saved_models,
+        )
+        place = (
+            Place(home, model, serving, self.mlflow, self.saved_models)
+            if tracks == "none"
+            else CanaryPlace(
+                *(home, model, serving, self.mlflow, self.saved_models),
+                canary=self.canary.connection if tracks == "two" else None,
+            )
         )
         own = place.store.root / "clicks"
         own.mkdir(parents=True)
@@ -155,15 +167,20 @@ class Run:
 
 @contextmanager
 def opened_world(home: Path) -> Iterator[World]:
-    """Keep the model server running in the block, and watch every effect of a publication."""
-    (home / "models").mkdir()
+    """Keep both model servers running in the block, and watch every effect of a move."""
+    for models in ("models", "canary_models"):
+        (home / models).mkdir()
     save_models(home / "saved_models")
     fate = Fate()
-    with pytest.MonkeyPatch.context() as monkeypatch, serving_at_once(home / "models") as server:
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        serving_at_once(home / "models") as server,
+        serving_at_once(home / "canary_models") as canary,
+    ):
         fate.watch(monkeypatch)
         # Neither matters here: a killed process leaves nothing unwritten, and nobody uses TLS.
         monkeypatch.setattr(os, "fsync", lambda _: None)
         monkeypatch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
         monkeypatch.setattr(tf.saved_model, "load", load_once(tf.saved_model.load))
         mlflow = MlflowConnection(uri=f"sqlite:///{home}/mlflow.db")
-        yield World(home, server, mlflow, home / "saved_models", fate)
+        yield World(home, server, canary, mlflow, home / "saved_models", fate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,12 +41,12 @@ class ServerAtOnce:
 
     Attributes:
         connection: how to reach it.
-        named: what the label ``stable`` of the model in use has named, one version after the other.
+        named: label → what it has named of the model in use, one version after the other.
     """
 
     def __init__(self, connection: ServingConnection, load: Callable[[Path], Servable]) -> None:
         self.connection = connection
-        self.named: list[int] = []
+        self.named: dict[str, list[int]] = defaultdict(list)
         self._load = load
         self._core = CoreAtOnce(load, OPTIONS)
 
@@ -61,9 +62,10 @@ class ServerAtOnce:
         """See `ServerCore.reload`."""
         self._core.reload(config)
         for model in config.model_config_list.config:
-            version = self.labelled(model.name)
-            if version is not None and self.named[-1:] != [version]:
-                self.named.append(version)
+            for label in model.version_labels:
+                version = self.labelled(model.name, label)
+                if version is not None and self.named[label][-1:] != [version]:
+                    self.named[label].append(version)
 
     def restart(self) -> None:
         """Begin anew from what the config file says."""
@@ -74,12 +76,12 @@ class ServerAtOnce:
         """Begin anew from nothing, as another server would."""
         self.connection.config_file.write_text("model_config_list {}")
         self._core = CoreAtOnce(self._load, OPTIONS)
-        self.named = []
+        self.named.clear()
 
-    def labelled(self, model: str) -> int | None:
-        """The version that users are answered by, if they are answered."""
+    def labelled(self, model: str, label: str = "stable") -> int | None:
+        """The version that those who name the label are answered by, if they are answered."""
         try:
-            return self.find(ModelSpec(name=model, version_label="stable"))[0]
+            return self.find(ModelSpec(name=model, version_label=label))[0]
         except StatusError:
             return None
 

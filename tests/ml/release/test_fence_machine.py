@@ -1,298 +1,29 @@
-"""The fence, proved on random histories: backfills, clears, retries, roll-backs and deaths in any order.
+"""The fence, proved on random histories: nights, retries, roll-backs, trials and deaths in any order.
 
-Every step runs the release code as it is, on a store of the history's own, a real registry and the model
-server's real core. ``make prove-fence`` runs many more histories than the suite does.
+``make prove-fence`` runs many more histories than the suite does.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from filelock import FileLock
 from hypothesis import Phase, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    Bundle,
-    RuleBasedStateMachine,
-    invariant,
-    multiple,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
-from mlflow.exceptions import MlflowException
+from hypothesis.stateful import run_state_machine_as_test
 
-from ml.artifact import Artifact, digest_file
-from ml.errors import Misconfigured, Unavailable, Withheld
-from ml.release import Records
-from ml.release.failures import WrongAnswers
 from ml.release.golden_version import readmit
-from ml.release.registry import DIGEST, PRODUCTION
-from ml.release.rollback import roll_back
-from ml.release.tracking import open_mlflow
-from ml.release.versions import Version, Versions
+from ml.release.router import read_share
 from ml.release.wish import Wish
-from tests.integration.publishing import day_of
-from tests.ml.release.histories import DAYS, Finding, Luck, Run, World, findings, luck, mishaps, opened_world
-from tests.ml.release.mishaps import Killed, Mishap
+from tests.ml.release.fence_machine import FenceMachine
+from tests.ml.release.histories import Finding, Luck, World, opened_world
+from tests.ml.release.mishaps import Mishap
+from tests.ml.release.rollout_machine import RolloutMachine
 
 HISTORIES = int(os.environ.get("FENCE_HISTORIES", "12"))
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
-
-
-class FenceMachine(RuleBasedStateMachine):
-    """One history of a pipeline, with what must be true of it after every step."""
-
-    runs = Bundle("runs")
-
-    def __init__(self, world: World) -> None:
-        super().__init__()
-        world.counts["histories"] += 1
-        world.server.forget()
-        self.world, self.server, self.place = world, world.server, world.new_place()
-        self.tonight = 0
-        self.readings: Counter[int] = Counter()
-        self.judged: list[Run] = []
-        self.pushed: set[str] = set()
-        self.numbers: dict[str, int] = {}
-        self.read: set[str] = set()
-        self.logged: set[str] = set()
-        self.seen: list[int] = []
-        self.condemned: set[int] = set()
-        self.wished: set[tuple[int | None, int | None]] = set()
-        self.wishes = 0
-        self.is_settled = False
-
-    @precondition(lambda self: self.tonight < DAYS)
-    @rule(target=runs, found=findings, luck=luck)
-    def a_night(self, found: Finding, luck: Luck) -> Any:
-        self.tonight += 1
-        return self.run(self.tonight, found, luck)
-
-    @precondition(lambda self: self.tonight)
-    @rule(target=runs, ago=st.integers(0, 6), found=findings, luck=luck)
-    def a_backfill_or_manual_run(self, ago: int, found: Finding, luck: Luck) -> Any:
-        return self.run(max(1, self.tonight - ago), found, luck)
-
-    @rule(target=runs, run=runs, found=findings, luck=luck)
-    def a_run_cleared_and_judged_anew(self, run: Run, found: Finding, luck: Luck) -> Any:
-        self.readings[run.day] += 1
-        return self.run(run.day, found, luck)
-
-    @rule(run=runs, mishap=mishaps)
-    def a_late_push_or_retry(self, run: Run, mishap: Mishap | None) -> None:
-        self.push(run, mishap)
-
-    @precondition(lambda self: self.seen)
-    @rule(far=st.integers(0, 3), mishap=mishaps, again=st.booleans())
-    def a_person_goes_back(self, far: int, mishap: Mishap | None, again: bool) -> None:
-        """To the previous version, or to one that has served; and once more if the first try is lost."""
-        self.wishes += 1
-        to = str(self.seen[-far]) if 0 < far <= len(self.seen) else "previous"
-        target, wish = self.target_of(to), Wish(to, "for a test", f"wish {self.wishes}", is_run=True)
-        self.wished.add((self.serving, target))
-        outcome = self.go_back(wish, mishap)
-        if outcome in ("killed", "lost") and again:
-            outcome = self.go_back(wish, None)
-        self.is_settled = mishap is None and outcome == "done"
-        if outcome not in ("killed", "lost"):
-            assert outcome == ("nowhere" if target is None else "done")
-            assert target in (None, self.serving)
-
-    @invariant()
-    def users_are_answered_by_what_was_blessed_and_by_older_data_only_if_a_person_wants_it(self) -> None:
-        for version in self.server.named[len(self.seen) :]:
-            before = self.seen[-1] if self.seen else None
-            if (before, version) not in self.wished:
-                assert before is None or version // 1000 > before // 1000
-                assert any(self.permits(run, before, version) for run in self.judged)
-            self.see(before, version)
-        assert self.serving == (self.seen[-1] if self.seen else None)
-
-    @invariant()
-    def what_was_served_stays_on_disk(self) -> None:
-        directories = self.place.directories()
-        assert [version for version in self.seen if str(version) not in directories] == []
-
-    @invariant()
-    def nobody_holds_a_lock(self) -> None:
-        for path in self.place.store.root.glob(".locks/release*"):
-            with FileLock(path, timeout=0):
-                pass
-
-    @invariant()
-    def label_alias_and_ledger_agree_once_somebody_has_looked(self) -> None:
-        if not self.is_settled:
-            return
-        served = self.serving and self.version_of(self.serving)
-        assert self.aliased() == (served and served.model["digest"])
-        assert self.place.ledger.last_served == self.serving
-        self.is_settled = False
-
-    def teardown(self) -> None:
-        for version in set(self.seen):
-            found = self.place.serving.models_dir / self.place.model / str(version) / "saved_model.pb"
-            model = self.place.store.manifest(self.version_of(version).model)
-            assert digest_file(found) == model.files["saved_model/saved_model.pb"]["sha256"]
-        shutil.rmtree(self.place.home)
-        shutil.rmtree(self.place.serving.models_dir / self.place.model, ignore_errors=True)
-
-    @property
-    def serving(self) -> int | None:
-        return self.server.labelled(self.place.model)
-
-    def run(self, day: int, found: Finding, luck: Luck) -> Any:
-        """A run of a day, which may be lost before its verdict, and whose push may have to wait."""
-        if luck.restart:
-            self.server.restart()
-            self.count("restarts")
-        read: list[Artifact] = []
-        outcome = self.outcome_of(
-            lambda: read.append(self.place.resolve(day, self.readings[day])), luck.resolving
-        )
-        self.count(f"resolved: {outcome}")
-        if not read:
-            self.is_settled = False
-            return multiple()
-        if read[0]["digest"] not in self.read:
-            self.read.add(read[0]["digest"])
-            self.is_settled = True
-        run = self.judge(day, found, read[0])
-        self.judged.append(run)
-        if not luck.queued:
-            self.push(run, luck.pushing)
-        return run
-
-    def log(self, model: Artifact) -> None:
-        """Register it, as the logging of a night does."""
-        if model["digest"] in self.logged:
-            return
-        with open_mlflow(self.world.mlflow) as client:
-            if not self.logged:
-                client.create_registered_model(self.place.model)
-            client.create_model_version(self.place.model, "/nowhere", tags={DIGEST: model["digest"]})
-        self.logged.add(model["digest"])
-
-    def aliased(self) -> str | None:
-        """The model that the registry calls production."""
-        with open_mlflow(self.world.mlflow) as client, suppress(MlflowException):
-            return client.get_model_version_by_alias(self.place.model, PRODUCTION).tags[DIGEST]
-        return None
-
-    def push(self, run: Run, mishap: Mishap | None) -> None:
-        served, expected, is_done = self.serving, self.expected_of(run), run.key in self.pushed
-        outcome = self.outcome_of(lambda: self.publish(run), mishap)
-        self.count(f"pushed: {outcome}")
-        if outcome in ("killed", "lost"):
-            self.is_settled = False
-            return
-        assert outcome == expected
-        if is_done or run.verdict != "PASS":
-            assert self.serving == served
-            return
-        assert self.serving == (self.numbers[run.digest] if outcome == "done" else served)
-        self.is_settled = True
-
-    def go_back(self, wish: Wish, mishap: Mishap | None) -> str:
-        records = Records(self.place.pipeline, self.place.store)
-        outcome = self.outcome_of(
-            lambda: roll_back(wish, records, self.place.serving, self.world.mlflow), mishap
-        )
-        self.count(f"went back: {outcome}")
-        return outcome
-
-    def target_of(self, to: str) -> int | None:
-        """Where a person gets to: previous is the last older version that served and was not left since."""
-        if to != "previous":
-            return int(to)
-        older = [number for number in self.seen if number < self.seen[-1] and number not in self.condemned]
-        return older[-1] if older else None
-
-    def see(self, before: int | None, version: int) -> None:
-        """The label has moved. Who goes back condemns what he leaves, and pardons what he goes to."""
-        self.seen.append(version)
-        self.condemned.discard(version)
-        if before is not None and version < before:
-            self.condemned.add(before)
-
-    def judge(self, day: int, found: Finding, production: Artifact) -> Run:
-        """Train, judge and log. The gate says the same whenever it is asked the same."""
-        model = self.world.train(self.place, day, found.content)
-        blessing = self.place.bless(day, model, production, found.verdict)
-        self.log(model)
-        return Run(
-            day,
-            found.content,
-            self.place.store.read_json(blessing)["verdict"],
-            self.place.store.read_json(production)["version"],
-            {"model": model, "blessing": blessing, "production": production},
-        )
-
-    def publish(self, run: Run) -> None:
-        pushed = self.place.push(run.day, **run.prepared)
-        number = self.place.store.read_json(pushed)["version"]
-        assert self.numbers.setdefault(run.digest, number) == number
-        self.pushed.add(run.key)
-
-    def expected_of(self, run: Run) -> str:
-        """What a push must come to if nothing happens to it: the fence, said once more and otherwise."""
-        served = self.serving and self.version_of(self.serving)
-        if run.key in self.pushed:
-            return "done"
-        if run.verdict != "PASS":
-            return "withheld"
-        if served and served.model["digest"] == run.digest:
-            return "done"
-        if run.digest in {self.version_of(number).model["digest"] for number in self.condemned}:
-            return "withheld"
-        if run.judged_against != self.serving or (served and day_of(run.day).end <= served.watermark):
-            return "withheld"
-        return "wrong answers" if run.content == "fickle" else "done"
-
-    def outcome_of(self, act: Callable[[], Any], mishap: Mishap | None) -> str:
-        """Do something to which something may happen."""
-        try:
-            with self.world.fate.bringing(mishap):
-                act()
-        except Killed:
-            return "killed"
-        except Unavailable:
-            assert mishap
-            return "lost"
-        except Withheld:
-            return "withheld"
-        except WrongAnswers:
-            return "wrong answers"
-        except Misconfigured as misconfigured:
-            if "to go back to" not in str(misconfigured):
-                raise
-            return "nowhere"
-        return "done"
-
-    def permits(self, run: Run, before: int | None, version: int) -> bool:
-        """Whether the gate let this run put this version in the place of the one before."""
-        return (
-            run.verdict == "PASS"
-            and run.content != "fickle"
-            and run.judged_against == before
-            and run.digest == self.version_of(version).model["digest"]
-        )
-
-    def version_of(self, number: int) -> Version:
-        version = Versions(self.place.pipeline, self.place.store).find(number)
-        assert version is not None
-        return version
-
-    def count(self, what: str) -> None:
-        self.world.counts[what] += 1
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +37,7 @@ def test_no_history_puts_data_in_front_of_users_that_is_older_or_not_blessed(
 ) -> None:
     started = time.monotonic()
     histories = settings(max_examples=HISTORIES, stateful_step_count=50, phases=PHASES)
-    run_state_machine_as_test(lambda: FenceMachine(world), settings=histories)
+    run_state_machine_as_test(lambda: RolloutMachine(world), settings=histories)
     with capsys.disabled():
         print(f"\n{world.account()} in {time.monotonic() - started:.0f} s")
 
@@ -335,9 +66,8 @@ def test_a_version_that_has_served_stays_on_disk_when_its_second_push_fails(worl
     history.run(1, BLESSED, CALM)
     second = history.run(2, BLESSED, CALM)
     history.go_back(Wish("previous", "for a test", "somebody"), None)
-    records = Records(history.place.pipeline, history.place.store)
     readmitted = Wish(str(history.numbers[second.digest]), "for a test", "somebody")
-    readmit(readmitted, records, history.place.serving)
+    readmit(readmitted, history.records, history.place.serving)
     history.readings[2] += 1
 
     history.run(
@@ -346,3 +76,59 @@ def test_a_version_that_has_served_stays_on_disk_when_its_second_push_fails(worl
 
     assert history.serving == history.numbers[history.judged[0].digest]
     assert str(history.numbers[second.digest]) in history.place.directories()
+
+
+def after_a_start(world: World, tracks: str) -> RolloutMachine:
+    """A pipeline with a canary whose second version is on trial beside the first."""
+    history = RolloutMachine(world)
+    history.a_pipeline(tracks)
+    for day in (1, 2):
+        history.run(day, BLESSED, CALM)
+    return history
+
+
+@pytest.mark.parametrize("tracks", ["one", "two"])
+@pytest.mark.parametrize(
+    "effect", ["mlflow.MlflowClient.set_registered_model_alias", "ml.release.router.write_atomically"]
+)
+def test_who_goes_back_from_a_promotion_that_was_lost_leaves_nobody_on_what_he_left(
+    world: World, tracks: str, effect: str
+) -> None:
+    """The canary's share is closed last; until then a few users are sent there."""
+    history = after_a_start(world, tracks)
+    history.tell(
+        "promoted", lambda: history.promote(history.verdict(0)), Mishap("killed", at=0, effect=effect)
+    )
+    assert read_share(history.place.pipeline, history.place.serving) > 0
+
+    history.go_back(
+        Wish("previous", "for a test", "somebody"),
+        Mishap("killed", at=1, effect="ml.release.rpc.RpcServer.reload"),
+    )
+
+    assert history.serving == history.numbers[history.judged[0].digest]
+    assert read_share(history.place.pipeline, history.place.serving) == 0
+
+
+def test_the_night_after_a_promotion_that_was_lost_closes_the_canary(world: World) -> None:
+    history = after_a_start(world, "two")
+    lost = Mishap("killed", at=0, effect="ml.release.router.write_atomically")
+    history.tell("promoted", lambda: history.promote(history.verdict(0)), lost)
+
+    history.place.resolve(3)
+
+    assert read_share(history.place.pipeline, history.place.serving) == 0
+
+
+def test_housekeeping_after_a_roll_back_that_was_lost_leaves_the_way_further_back(world: World) -> None:
+    history = RolloutMachine(world)
+    for day in (1, 2, 3, 4):
+        history.run(day, BLESSED, CALM)
+    first = history.server.named["stable"][0]
+    wish = Wish(str(history.server.named["stable"][1]), "for a test", "somebody")
+    history.go_back(wish, Mishap("killed", at=3, effect="ml.release.rpc.RpcServer.reload"))
+    assert history.serving == history.server.named["stable"][1]
+
+    history.keep_house()
+
+    assert first in history.on_disk()
