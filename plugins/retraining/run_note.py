@@ -11,6 +11,7 @@ from sqlalchemy.orm import object_session
 # By the beginning of the DAG's id: what the note begins with, and the task that has the sentence.
 SUMMARIES = {
     "retrain_": ("Verdict: ", "log_to_mlflow"),
+    "rollout_": ("Trial: ", "watch_canary"),
     "realised_": ("By realised labels: ", "record_realised"),
     "backfill_": ("Plan: ", "plan_backfill"),
     "watch_": ("Watch: ", "watch_production"),

@@ -7,6 +7,7 @@ import pytest
 DESCRIBE = """
 import json
 from airflow.dag_processing.dagbag import DagBag
+from retraining.run_note import SUMMARIES
 bag = DagBag("dags")
 dag = bag.dags.get("rollout_clicks")
 push = bag.dags["retrain_clicks"].get_task("push_model")
@@ -16,6 +17,7 @@ print(json.dumps({
     "starts by": [asset.name for asset in dag.timetable.asset_condition.objects] if dag else None,
     "outlets": [asset.name for asset in push.outlets],
     "connections": push.connections,
+    "noted": SUMMARIES["rollout_"],
     "watch": dag.get_task("watch_canary").connections if dag else None,
 }))
 """
@@ -48,6 +50,7 @@ def test_it_is_watched_and_then_promoted_withdrawn_or_held(described_with_canary
     assert described_with_canary["watch"] == {"prometheus": "prometheus_default"}
     assert tasks["watch_canary"] == ["find_canary"]
     assert tasks["decide"] == ["watch_canary"]
+    assert described_with_canary["noted"] == ["Trial: ", "watch_canary"]
     for end in ("promote_canary", "withdraw_canary", "tell_that_it_is_held"):
         assert tasks[end] == ["decide", "watch_canary"]
 
