@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -257,3 +258,33 @@ def test_the_dag_goes_back_under_load_and_the_ledger_names_its_run(
     assert run.run_id in moved["who"]
     assert (seen.failed, seen.wrong) == ([], [])
     print(f"the last answer of the old version came {seen.last_old_seconds:.1f} s after the trigger")
+
+
+def test_housekeeping_removes_what_a_lost_writer_left_and_a_dry_run_only_says_so(
+    world: World, place: Place
+) -> None:
+    dag_id, served = f"housekeeping_{RETURNING}", place.served()
+    lost = leave_unfinished(place)
+
+    swept = only_run(world, dag_id).wait()
+
+    assert swept.states == {"plan_housekeeping": "success", "housekeep": "success"}
+    assert not lost.exists()
+    assert "its writer was lost on" in swept.log_text("plan_housekeeping")
+    assert "1 artifact would be removed" in swept.get()["note"]
+
+    leave_unfinished(place)
+    said = world.start(dag_id, dry_run=True).wait()
+
+    assert "1 artifact would be removed" in said.output("housekeep")["summary"]
+    assert lost.exists()
+    assert place.served() == served
+
+
+def leave_unfinished(place: Place) -> Path:
+    """What is left of a writer that was killed three days ago."""
+    lost = place.store.root / RETURNING / "model" / "2026-11-02-lost.partial"
+    lost.mkdir(parents=True)
+    then = (datetime.now(timezone.utc) - timedelta(days=3)).timestamp()
+    os.utime(lost, (then, then))
+    return lost
