@@ -8,6 +8,7 @@ from pathlib import Path
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from ml.config import Pipeline
+from ml.schema import Schema
 from ml.validation.cells import pool_rare
 from ml.validation.counts import counted_fields
 from ml.validation.divergence import measure_divergence
@@ -60,8 +61,14 @@ def compare_statistics(pipeline: Pipeline, earlier: Path, later: Path) -> Compar
         later: the statistics of the later day.
     """
     days = DayStatistics.read(earlier), DayStatistics.read(later)
-    known = [name for name in pipeline.read_schema().columns if any(name in day.features for day in days)]
-    return Comparison((days[0].rows, days[1].rows), tuple(_change(pipeline, name, days) for name in known))
+    schema = pipeline.read_schema()
+    kinds = {
+        name: _kind(pipeline, schema, name)
+        for name in schema.columns
+        if any(name in day.features for day in days)
+    }
+    changes = tuple(_change(pipeline, name, kind, days) for name, kind in kinds.items())
+    return Comparison((days[0].rows, days[1].rows), changes)
 
 
 def compare_page(earlier: Path, later: Path, names: tuple[str, str]) -> str:
@@ -80,9 +87,11 @@ def compare_page(earlier: Path, later: Path, names: tuple[str, str]) -> str:
     return f'<!doctype html><meta charset="utf-8"><title>{names[0]} and {names[1]}</title>{page}'
 
 
-def _change(pipeline: Pipeline, name: str, days: tuple[DayStatistics, DayStatistics]) -> FieldChange:
+def _change(
+    pipeline: Pipeline, name: str, kind: Kind | None, days: tuple[DayStatistics, DayStatistics]
+) -> FieldChange:
     earlier, later = (day.features.get(name) for day in days)
-    bits, moved = _divergence(pipeline, name, days)
+    bits, moved = _divergence(pipeline, name, kind, days)
     return FieldChange(
         field=name,
         present=(_present(earlier), _present(later)),
@@ -94,10 +103,9 @@ def _change(pipeline: Pipeline, name: str, days: tuple[DayStatistics, DayStatist
 
 
 def _divergence(
-    pipeline: Pipeline, name: str, days: tuple[DayStatistics, DayStatistics]
+    pipeline: Pipeline, name: str, kind: Kind | None, days: tuple[DayStatistics, DayStatistics]
 ) -> tuple[float | None, str]:
     earlier, later = days
-    kind = _kind(pipeline, name)
     cells = cells_of(pipeline, name, kind, (later, earlier)) if kind and earlier.rows and later.rows else None
     if cells is None:
         return None, ""
@@ -106,11 +114,10 @@ def _divergence(
     return measure_divergence(pooled).divergence_bits, moved
 
 
-def _kind(pipeline: Pipeline, name: str) -> Kind | None:
+def _kind(pipeline: Pipeline, schema: Schema, name: str) -> Kind | None:
     """How a field is compared; None if it differs every day by its nature, or has no known values."""
     if name == pipeline.landing.event_time or name in pipeline.drift.ignored:
         return None
-    schema = pipeline.read_schema()
     if name in counted_fields(pipeline, schema):
         return "categorical"
     return "numeric" if schema.columns[name] != "string" else None
