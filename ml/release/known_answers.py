@@ -2,6 +2,7 @@
 
 They are rows with the scores that the model gave them offline. So whoever goes back to a version, or
 rehearses going back, can tell whether a server answers right, without TensorFlow and without the model.
+Which versions have them is asked whenever the DAG of going back is parsed, and so without numpy too.
 """
 
 from __future__ import annotations
@@ -10,9 +11,7 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from ml.config import Pipeline
 from ml.durable import write_atomically
@@ -20,9 +19,12 @@ from ml.release.failures import WrongAnswers
 from ml.release.rest import RestServer
 from ml.store import Store
 
-TOLERANCE = 1e-5
+if TYPE_CHECKING:
+    import numpy as np
 
-Columns = Mapping[str, np.ndarray[Any, Any]]
+    Columns = Mapping[str, np.ndarray[Any, Any]]
+
+TOLERANCE = 1e-5
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,8 @@ class KnownAnswers:
 
     def read(self, version: int) -> tuple[dict[str, np.ndarray[Any, Any]], np.ndarray[Any, Any]] | None:
         """Columns and scores of a version; None if none were kept."""
+        import numpy as np
+
         if not self._path(version).exists():
             return None
         content = json.loads(self._path(version).read_bytes())
@@ -93,6 +97,8 @@ class KnownAnswers:
 
 def difference_of(expected: np.ndarray[Any, Any], answer: np.ndarray[Any, Any]) -> float:
     """The largest absolute difference; infinite if answers are missing or are no numbers."""
+    import numpy as np
+
     if expected.shape != answer.shape or not np.isfinite(answer).all():
         return float("inf")
     return float(np.abs(expected.astype(np.float64) - answer).max())
@@ -107,6 +113,8 @@ def _as_json(values: np.ndarray[Any, Any]) -> list[Any]:
 
 
 def _from_json(type: str, values: list[Any]) -> np.ndarray[Any, Any]:  # noqa: A002 - the key in the file
+    import numpy as np
+
     if type == "text":
         return np.asarray(values, object)
     return np.asarray([float("nan") if value is None else value for value in values], type)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
-import numpy as np
 
 from ml.connections import ServingConnection
 from ml.errors import Misconfigured, Unavailable
 from ml.release.failures import NotServable
+
+if TYPE_CHECKING:
+    import numpy as np
 
 TIMEOUT_SECONDS = 30.0
 
@@ -84,6 +86,8 @@ class RestServer:
             Unavailable: if the server does not answer.
             NotServable: if it refuses the request.
         """
+        import numpy as np
+
         inputs = {name: values.tolist() for name, values in columns.items()}
         # A missing number is NaN, which TensorFlow Serving reads and httpx's own encoder refuses to write.
         body = json.dumps({"signature_name": "serving_default", "inputs": inputs})
