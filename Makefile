@@ -22,8 +22,10 @@ up: install  ## Serve the pages of Airflow, MLflow and serving over the demo's s
 clean-demo: install  ## Forget the demo's state
 	@$(RUN) -m tests.demo clean
 
+# It starts some hundred interpreters, which is why each module is compiled once only, whatever the environment says.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: install  ## The whole suite
-	@$(RUN) -m pytest -n 2 --dist loadfile
+	@$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: install  ## Without the tests that start processes
 	@$(RUN) -m pytest -m "not integration"
