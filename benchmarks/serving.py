@@ -26,9 +26,9 @@ from ml.release.production import Records
 from ml.release.wish import Wish
 from ml.terminal import render_table
 from tests.demo.router import INSTALL, is_router_installed, running_router
-from tests.integration.moving import Seen, Users, asking, running_release
+from tests.integration.moving import Seen, Users, asking
 from tests.integration.publishing import Place
-from tests.integration.release_world import command_line
+from tests.integration.release_world import command_line, running_world
 
 ONE, TWO, THREE = 20261102001, 20261103001, 20261104001
 MODELS = {ONE: "good", TWO: "better", THREE: "best"}
@@ -58,7 +58,7 @@ class Move:
 
 def main() -> None:
     asked = read_arguments()
-    with tempfile.TemporaryDirectory() as directory, running_release(Path(directory)) as world:
+    with tempfile.TemporaryDirectory() as directory, running_world(Path(directory)) as world:
         home = Path(directory)
         place = Place(home / "store", "clicks", world.serving, world.mlflow, world.saved_models)
         place.night(2, MODELS[ONE])

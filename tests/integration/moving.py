@@ -9,13 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ml.connections import MlflowConnection
-from tests.demo.mlflow_server import running_mlflow
 from tests.integration.constant_load import PRICE, Answer, ConstantLoad, Question, constant_load
-from tests.integration.publishing import Place, price_score, save_price_models
-from tests.integration.release_world import World, running_serving
+from tests.integration.publishing import DIVISORS, Place, price_score
 
-DIVISORS = {"good": 10, "better": 9, "best": 8}
 TOLERANCE = 1e-6
 
 
@@ -108,14 +104,6 @@ class Users:
             if math.isclose(answer.score or 0, self._scores[version], abs_tol=TOLERANCE):
                 return version if answer.version in (None, version) else None
         return None
-
-
-@contextmanager
-def running_release(home: Path) -> Iterator[World]:
-    """Run a model server and an MLflow, with models to publish whose scores tell them apart."""
-    save_price_models(home / "saved_models", DIVISORS)
-    with running_mlflow(home / "mlflow") as uri, running_serving(home / "serving") as serving:
-        yield World(serving, MlflowConnection(uri=uri), home / "saved_models")
 
 
 @contextmanager

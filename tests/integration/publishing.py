@@ -30,6 +30,7 @@ from ml.release.rest import RestServer
 from ml.store import Draft, Store
 
 ROWS = 300
+DIVISORS = {"good": 10, "better": 9, "best": 8}
 COLUMN_TYPES = {"string": pa.string(), "int": pa.int64(), "float": pa.float64()}
 
 
@@ -188,12 +189,12 @@ def write_examples(pipeline: Pipeline, day: int, draft: Draft) -> None:
 def save_models(directory: Path) -> None:
     """SavedModels with the raw features of the clicks pipeline as their signature.
 
-    ``good`` and ``better`` answer by the price, ``fickle`` never answers the same twice, and ``broken``
-    cannot be loaded.
+    ``good``, ``better`` and ``best`` answer by the price, ``fickle`` never answers the same twice, and
+    ``broken`` cannot be loaded.
     """
     import tensorflow as tf
 
-    save_price_models(directory, {"good": 10, "better": 9})
+    save_price_models(directory, DIVISORS)
     _save(directory / "fickle", lambda price: tf.random.uniform(tf.shape(price)))
     shutil.copytree(directory / "good", directory / "broken")
     (directory / "broken" / "saved_model.pb").write_bytes(b"not a SavedModel")

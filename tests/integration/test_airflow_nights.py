@@ -1,3 +1,5 @@
+"""Nights that Airflow runs from a Git bundle, and what else an operator does there."""
+
 from __future__ import annotations
 
 import json
@@ -21,8 +23,9 @@ from tests.integration.airflow_nights import (
     processes_of,
     running_world,
 )
-from tests.integration.moving import DIVISORS, asking
-from tests.integration.publishing import Place, save_price_models
+from tests.integration.moving import asking
+from tests.integration.origin import Origin
+from tests.integration.publishing import Place
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 
@@ -38,29 +41,47 @@ DAYS = [
 ]
 QUIET = {"info", "debug"}
 OURS = ("ml.", "retraining.")
+DAG, REPORTS = "retrain_clicks", "report_backfill_clicks"
+ARTIFACT_STEPS = [step for step in STEPS if step != "log_to_mlflow"]
 RETURNING = "returning"
 ONE, TWO = 20261102001, 20261103001
 PUBLISHED = {ONE: "good", TWO: "better"}
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Origin:
+    return Origin(tmp_path_factory.mktemp("origin") / "repository")
+
+
+@pytest.fixture(scope="module")
+def world(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """An Airflow with four pipelines: for clicks, without a Connection, training for ever, going back."""
     home, pipelines = tmp_path_factory.mktemp("nights"), tmp_path_factory.mktemp("pipelines")
     copy_pipeline(pipelines, "lost", landing={"connection": "kafka_nowhere"})
     copy_pipeline(pipelines, "endless", training={"epochs": 1_000_000})
     copy_pipeline(pipelines, RETURNING)
-    with running_world(home, DAYS, {"RETRAIN_PIPELINES": str(pipelines)}) as world:
+    with running_world(home, DAYS, {"RETRAIN_PIPELINES": str(pipelines)}, [origin.bundle]) as world:
         yield world
 
 
 @pytest.fixture(scope="module")
-def nights(world: World, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
-    """A normal, a damaged and an unusual day, one after the other."""
-    backfill = Backfill("retrain_clicks", FIRST, LAST)
+def pinned(world: World, origin: Origin) -> str:
+    """The commit that was the newest when the nights were queued."""
+    return origin.newest
+
+
+@pytest.fixture(scope="module")
+def nights(world: World, origin: Origin, pinned: str, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """A normal, a damaged and an unusual day, one after the other, while Airflow knows a newer commit."""
+    backfill = Backfill(DAG, FIRST, LAST)
     backfill.create(world.airflow, tmp_path_factory.mktemp("backfill") / "backfill.log")
+    origin.break_landing()
+    let_newest_be_known(world, origin)
     backfill.start(world.airflow)
-    return [run.wait() for run in world.runs("retrain_clicks")]
+    nights = [run.wait() for run in world.runs(DAG)]
+    origin.mend_landing()
+    let_newest_be_known(world, origin)
+    return nights
 
 
 @pytest.fixture
@@ -78,6 +99,16 @@ def unusual(nights: list[Run]) -> Run:
     return nights[2]
 
 
+def let_newest_be_known(world: World, origin: Origin) -> None:
+    """Wait until the next run would be pinned to the newest commit."""
+    world.read_again(DAG)
+
+    def version() -> str:
+        return str(world.api.get(f"/dags/{DAG}").raise_for_status().json()["bundle_version"])
+
+    world.wait_until(lambda: version() == origin.newest, f"aware of commit {origin.newest}")
+
+
 def only_run(world: World, dag_id: str) -> Run:
     """The run of last night, which the scheduler makes of itself."""
     world.unpause(dag_id)
@@ -86,10 +117,8 @@ def only_run(world: World, dag_id: str) -> Run:
 
 
 @pytest.fixture(scope="module")
-def place(world: World, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def place(world: World, saved_models: Path) -> Place:
     """A pipeline with two published versions, in the store of the nights."""
-    saved_models = tmp_path_factory.mktemp("saved_models")
-    save_price_models(saved_models, DIVISORS)
     environment = world.services.command_line_connections()
     serving = ServingConnection.of(json.loads(environment["RETRAIN_SERVING"]), "RETRAIN_SERVING")
     mlflow = MlflowConnection(uri=world.services.mlflow)
@@ -111,6 +140,29 @@ def state_of_the_world(world: World, run: Run) -> dict[str, Any]:
 
 def test_the_nights_are_those_that_were_asked_for(nights: list[Run]) -> None:
     assert [run.night for run in nights] == [day.date.isoformat() for day in DAYS]
+
+
+def test_the_nights_are_run_by_the_code_that_they_were_pinned_to(nights: list[Run], pinned: str) -> None:
+    assert {run.get()["bundle_version"] for run in nights} == {pinned}
+
+
+def test_every_manifest_names_the_commit(world: World, normal: Run, pinned: str) -> None:
+    outputs = normal.outputs
+    made = [outputs[step] for step in ARTIFACT_STEPS]
+
+    assert {world.store.manifest(artifact).code["commit"] for artifact in made} == {pinned}
+
+
+def test_mlflow_names_the_commit(world: World, nights: list[Run], pinned: str) -> None:
+    code = [(run.data.tags["git.commit"], run.data.tags["git.dirty"]) for run in world.mlflow_runs("clicks")]
+
+    assert code == [(pinned, "false")] * len(nights)
+
+
+def test_the_settings_are_those_of_the_commit(world: World, normal: Run) -> None:
+    manifest = world.store.manifest(normal.output("train_candidate"))
+
+    assert manifest.identity.config["training"]["seed"] == 20260101
 
 
 def test_the_first_night_is_published(world: World, normal: Run) -> None:
@@ -188,14 +240,20 @@ def test_a_tasks_log_holds_nothing_but_what_concerns_the_night(nights: list[Run]
     assert set(loud) <= {"Task failed with exception"}
 
 
-def test_the_backfill_is_told_of_once(world: World, nights: list[Run]) -> None:
-    report = only_run(world, "report_backfill_clicks").wait()
+@pytest.fixture(scope="module")
+def told(world: World, nights: list[Run]) -> Run:
+    """The report of the backfill that made the nights."""
+    return only_run(world, REPORTS).wait()
 
-    assert report.run_id == "backfill_1"
-    assert report.output("report_backfill")["summary"] in report.log_text("tell")
+
+def test_the_backfill_is_told_of(told: Run) -> None:
+    assert told.run_id == "backfill_1"
+    assert told.output("report_backfill")["summary"] in told.log_text("tell")
 
 
-def test_a_repeated_night_changes_nothing(world: World, normal: Run) -> None:
+def test_a_repeated_night_changes_nothing_and_is_not_told_of_again(
+    world: World, normal: Run, told: Run
+) -> None:
     before = state_of_the_world(world, normal)
 
     normal.post("/clear", dry_run=False)
@@ -204,6 +262,7 @@ def test_a_repeated_night_changes_nothing(world: World, normal: Run) -> None:
     assert {task["try_number"] for task in normal.tasks.values()} == {2}
     assert set(normal.states.values()) == {"success"}
     assert state_of_the_world(world, normal) == before
+    assert [report.run_id for report in world.runs(REPORTS)] == [told.run_id]
 
 
 def test_a_missing_connection_stops_the_night_at_once_and_says_what_to_add(world: World) -> None:

@@ -13,7 +13,7 @@ from tests.demo.clicks import Corruption, Day
 from tests.demo.follow import FINISHED
 from tests.demo.postgres import INSTALL, find_programs, running_postgres
 from tests.demo.stack import pipeline_settings
-from tests.integration.airflow_nights import RECORDS, SMALL, Run, running_world
+from tests.integration.airflow_nights import RECORDS, SMALL, running_world
 from tests.integration.backfilling import (
     NIGHTS,
     REPORTS,
@@ -106,15 +106,6 @@ def repaired(story: Story, cancelled: int) -> int:
     return backfill
 
 
-@pytest.fixture(scope="module")
-def cleared(story: Story, repaired: int) -> Run:
-    """A night of a backfill that is over, cleared as a person does it in the UI."""
-    night = story.by_day[str(DAMAGED)]
-    night.post("/clear", dry_run=False)
-    story.wait(reports=3)
-    return night
-
-
 def test_a_backfill_and_a_scheduled_night_share_the_days(story: Story, filled: dict[str, Any]) -> None:
     told = [story.by_day[str(day)].get() for day in (DAMAGED, NORMAL, LAST)]
 
@@ -163,19 +154,12 @@ def test_what_failed_is_made_good_and_nothing_else_has_changed(
     assert digests(story.world.store, "clicks") == expected
 
 
-def test_a_night_that_is_cleared_after_its_backfill_is_not_told_of_again(
-    story: Story, cancelled: int, repaired: int, cleared: Run
-) -> None:
-    assert tries(story)[cleared.night] == 3
-    assert [run.run_id for run in story.reports] == [f"backfill_{id_}" for id_ in (1, cancelled, repaired)]
-
-
-def test_the_served_watermark_never_went_back(story: Story, cleared: Run) -> None:
+def test_the_served_watermark_never_went_back(story: Story, repaired: int) -> None:
     assert story.served.seen
     assert story.served.seen == sorted(story.served.seen)
 
 
-def test_without_reprocessing_no_night_is_touched(story: Story, cleared: Run) -> None:
+def test_without_reprocessing_no_night_is_touched(story: Story, repaired: int) -> None:
     before = tries(story)
 
     story.create(DAMAGED, LAST, *PARALLEL, "--reprocess-behavior", "none")

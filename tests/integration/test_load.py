@@ -11,7 +11,7 @@ import pytest
 
 from tests.demo.router import INSTALL, is_router_installed, running_router
 from tests.integration.constant_load import Answer
-from tests.integration.moving import Moving, Users, asking, running_release
+from tests.integration.moving import Moving, Users, asking
 from tests.integration.publishing import Place
 from tests.integration.release_world import World, command_line
 
@@ -21,12 +21,6 @@ ONE, TWO, THREE = 20261102001, 20261103001, 20261104001
 MODELS = {ONE: "good", TWO: "better", THREE: "best"}
 RATE = 200
 ROUTED = pytest.mark.skipif(not is_router_installed(), reason=INSTALL)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with running_release(tmp_path_factory.mktemp("load")) as world:
-        yield world
 
 
 @pytest.fixture
