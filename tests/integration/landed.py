@@ -9,7 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ml import steps
 from ml.artifact import Artifact, Window
+from ml.connections import KafkaConnection
 from ml.store import Store
 from tests.demo.kafka import Kafka
 from tests.integration.oracle import Answer, Rules, judge, read_topic
@@ -39,6 +41,11 @@ class Landing:
     def rejects(self) -> dict[tuple[int, int], bytes | None]:
         rows = pq.read_table(self.store.open(self.artifact) / "rejects.parquet").to_pylist()
         return {(row["partition"], row["offset"]): row["value"] for row in rows}
+
+
+def land(window: Window, kafka: KafkaConnection, **decided: str) -> Artifact:
+    """The clicks of a window, landed as the step does it."""
+    return steps.land_examples("clicks", **window.as_json(), **decided, kafka=kafka)
 
 
 def plain(kafka: Kafka) -> dict[str, str]:

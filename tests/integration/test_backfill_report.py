@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,8 @@ from ml.config import Pipeline
 from ml.connections import MlflowConnection
 from ml.errors import Misconfigured
 from ml.manifest import Identity
-from ml.pipelines import load_pipeline
 from ml.store import Draft, Store
 from ml.what_if import WhatIf
-from tests.demo.mlflow_server import running_mlflow
 from tests.ml.release.conftest import CONTENTS, section, write_scores
 
 pytestmark = pytest.mark.integration
@@ -29,26 +26,6 @@ pytestmark = pytest.mark.integration
 DAYS = [f"2026-03-{day:02d}" for day in range(10, 13)]
 WHAT_IF = WhatIf("more-epochs", {"training.epochs": 4})
 PARENT = "mlflow.parentRunId"
-
-
-@pytest.fixture(scope="module")
-def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowConnection]:
-    with running_mlflow(tmp_path_factory.mktemp("mlflow")) as uri:
-        yield MlflowConnection(uri=uri)
-
-
-@pytest.fixture
-def client(mlflow: MlflowConnection) -> MlflowClient:
-    return MlflowClient(mlflow.uri)
-
-
-@pytest.fixture
-def pipeline(request: pytest.FixtureRequest) -> Pipeline:
-    """The clicks pipeline under a name of the test's own, and so with an experiment of its own."""
-    clicks = load_pipeline("clicks")
-    name = f"clicks_{abs(hash(request.node.name))}"
-    serving = clicks.serving.model_copy(update={"model": name})
-    return clicks.model_copy(update={"name": name, "serving": serving})
 
 
 class Loop:

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from ml import steps
-from ml.artifact import Artifact, Window
+from ml.artifact import Window
 from ml.connections import KafkaConnection
 from ml.errors import NoRecords, WindowExpired
 from ml.landing import Remains, examples, survey_topic
@@ -21,16 +20,13 @@ from ml.landing.topic import Topic
 from ml.pipelines import load_pipeline
 from ml.store import Store
 from tests.demo.kafka import Kafka, running_kafka
+from tests.integration.landed import land
+from tests.integration.topic_kinds import EXAMPLE
 
 pytestmark = pytest.mark.integration
 
 PARTITIONS, RECORDS = 2, 400
 HOUR = 3_600_000
-EXAMPLE = {
-    "user_id": "u1", "item_id": "i1", "session_id": "s1", "category": "shoes", "brand": "b1",
-    "device": "mobile", "os": "ios", "country": "DE", "hour": 3, "price": 9.5, "age": None, "quantity": 1,
-    "user_clicks": 0, "user_views": 2, "item_ctr": 0.01, "position": 1, "user_type": "new", "clicked": 0,
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +41,10 @@ def kafka(cluster: Kafka) -> KafkaConnection:
 
 
 @pytest.fixture
-def topic(cluster: Kafka, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def topic(cluster: Kafka, topic_name: str) -> str:
     """An empty topic that keeps everything, and the clicks pipeline reading it by time."""
-    name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
-    cluster.topics.create(name, PARTITIONS, {"retention.ms": "-1"})
-    monkeypatch.setenv("RETRAIN_CLICKS__LANDING__TOPIC", name)
-    return name
+    cluster.topics.create(topic_name, PARTITIONS, {"retention.ms": "-1"})
+    return topic_name
 
 
 @pytest.fixture
@@ -68,10 +62,6 @@ def produce(cluster: Kafka, topic: str, times: list[int], arrival: int | None = 
         value = json.dumps({**EXAMPLE, "event_id": f"{time}-{number}", "event_time": time}).encode()
         producer.produce(topic, value, partition=number % PARTITIONS, timestamp=arrival or time)
     assert producer.flush(60) == 0
-
-
-def land(window: Window, kafka: KafkaConnection, **decided: str) -> Artifact:
-    return steps.land_examples("clicks", **window.as_json(), **decided, kafka=kafka)
 
 
 def lose(cluster: Kafka, topic: str, partition: int, before: int) -> Callable[[], None]:

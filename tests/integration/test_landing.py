@@ -20,7 +20,6 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from ml import steps
 from ml.__main__ import main
 from ml.artifact import Artifact, Window
 from ml.connections import KafkaConnection
@@ -43,16 +42,13 @@ from ml.store import Store
 from tests.demo.broker import Broker, running_broker
 from tests.demo.process import free_port
 from tests.demo.produce import create_topic
+from tests.integration.landed import land
+from tests.integration.topic_kinds import EXAMPLE
 
 pytestmark = pytest.mark.integration
 
 PARTITIONS = 3
 MINUTE = 60_000
-EXAMPLE = {
-    "user_id": "u1", "item_id": "i1", "session_id": "s1", "category": "shoes", "brand": "größe",
-    "device": "mobile", "os": "ios", "country": "DE", "hour": 3, "price": 9.5, "age": None, "quantity": 1,
-    "user_clicks": 0, "user_views": 2, "item_ctr": 0.01, "position": 1, "user_type": "new", "clicked": 0,
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +63,11 @@ def kafka(broker: Broker) -> KafkaConnection:
 
 
 @pytest.fixture
-def topic(broker: Broker, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def topic(broker: Broker, topic_name: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """An empty topic, and the clicks pipeline reading it."""
-    name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
-    create_topic(broker.bootstrap, name, PARTITIONS)
-    monkeypatch.setenv("RETRAIN_CLICKS__LANDING__TOPIC", name)
+    create_topic(broker.bootstrap, topic_name, PARTITIONS)
     monkeypatch.setenv("RETRAIN_CLICKS__LANDING__SEEK", "scan")
-    return name
+    return topic_name
 
 
 class Log:
@@ -105,10 +99,6 @@ class Log:
 @pytest.fixture
 def log(broker: Broker, topic: str) -> Log:
     return Log(broker, topic)
-
-
-def land(window: Window, kafka: KafkaConnection, **decided: str) -> Artifact:
-    return steps.land_examples("clicks", **window.as_json(), **decided, kafka=kafka)
 
 
 def table_of(store: Store, artifact: Artifact) -> pa.Table:

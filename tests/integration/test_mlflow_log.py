@@ -3,7 +3,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,7 @@ from ml.artifact import Artifact, Window
 from ml.config import Pipeline
 from ml.connections import MlflowConnection
 from ml.manifest import Identity
-from ml.pipelines import load_pipeline
 from ml.store import Draft, Store
-from tests.demo.mlflow_server import running_mlflow
 from tests.ml.release.conftest import CONTENTS, produce
 
 pytestmark = pytest.mark.integration
@@ -29,26 +26,6 @@ HISTORY = {
     "epochs": [{"epoch": 1, "step": 20, "examples": 200, "loss": 0.5, "auc": 0.7}],
     "curve": [{"step": 10, "loss": 0.6, "auc": 0.6}, {"step": 20, "loss": 0.4, "auc": 0.72}],
 }
-
-
-@pytest.fixture(scope="module")
-def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowConnection]:
-    with running_mlflow(tmp_path_factory.mktemp("mlflow")) as uri:
-        yield MlflowConnection(uri=uri)
-
-
-@pytest.fixture
-def client(mlflow: MlflowConnection) -> MlflowClient:
-    return MlflowClient(mlflow.uri)
-
-
-@pytest.fixture
-def pipeline(request: pytest.FixtureRequest) -> Pipeline:
-    """The clicks pipeline under a name of the test's own, and so with an experiment of its own."""
-    clicks = load_pipeline("clicks")
-    name = f"clicks_{abs(hash(request.node.name))}"
-    serving = clicks.serving.model_copy(update={"model": name})
-    return clicks.model_copy(update={"name": name, "serving": serving})
 
 
 def model_of(store: Store, window: Window) -> Artifact:
