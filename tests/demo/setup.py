@@ -58,4 +58,5 @@ class Setup:
             )
         made = json.loads((home / MARKER).read_text())
         ports = Ports.choose(made["ports"])
-        return cls(home, made["scenario"], date.fromisoformat(made["first"]), ports, made["broker"])
+        scenario, broker = made.get("scenario", "nights"), made.get("broker", "tansu")
+        return cls(home, scenario, date.fromisoformat(made["first"]), ports, broker)

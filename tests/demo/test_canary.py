@@ -11,7 +11,9 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
+from tests.demo.__main__ import wanted_scenario
 from tests.demo.alertmanager import running_alertmanager
+from tests.demo.canary import scenario
 from tests.demo.canary.outcome import expected_moves, missing_messages, wrong_answers, wrong_moves
 from tests.demo.canary.story import three_nights, version_of
 from tests.demo.canary.timeline import MEASURES, Moment, describe, print_timeline
@@ -22,7 +24,9 @@ from tests.demo.model_server.flags import parse_flags
 from tests.demo.model_server.status import StatusError
 from tests.demo.process import free_port
 from tests.demo.prometheus import INSTALL, is_monitoring_installed, running_prometheus
+from tests.demo.setup import Setup
 from tests.demo.slack import Message, Slack, running_slack
+from tests.demo.stack import Ports
 
 FIRST = datetime(2026, 11, 2).date()
 NIGHTS = three_nights(FIRST)
@@ -147,6 +151,31 @@ def test_a_value_that_nobody_measured_is_left_empty(capsys):
     assert (share.write(None), share.write(float("nan")), share.write(0.1)) == ("", "", "10%")
     assert f"00:00:00  > push {TWO} (canary, PASS): why" in printed
     assert "00:00:15" in printed
+
+
+def test_a_scenario_that_there_is_not_is_refused_by_name(monkeypatch):
+    monkeypatch.setenv("SCENARIO", "canery")
+
+    with pytest.raises(SystemExit, match="SCENARIO is 'canery'; expected one of nights, canary"):
+        wanted_scenario()
+
+
+def test_what_is_missing_is_said_with_what_to_install(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+
+    with pytest.raises(SystemExit) as refused:
+        scenario.check()
+
+    for package in ("nginx", "libnginx-mod-http-js", "mtail", "prometheus", "prometheus-alertmanager"):
+        assert f" {package}" in str(refused.value)
+
+
+def test_what_a_demo_began_with_is_read_again_for_its_pages(tmp_path):
+    setup = Setup(tmp_path, "canary", FIRST, Ports(airflow=free_port(), mlflow=free_port()), "tansu")
+
+    setup.write()
+
+    assert Setup.read(tmp_path) == setup
 
 
 @pytest.mark.integration

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -386,6 +387,9 @@ def test_what_each_track_answered_reaches_prometheus_and_agrees_with_what_users_
         scored = prometheus.values("router_score_count", "track")
         unread = prometheus.values("router_unread_lines_total")
 
+        over_time = prometheus.series("sum(router_requests_total)", (time.time() - 60, time.time()), step=1)
+
+    assert max(over_time.values()) == sum(expected.values())
     good = {("stable",): expected["stable", "ok"], ("canary",): expected["canary", "ok"]}
     assert observed == scored == good
     assert all(lines == 0 for lines in unread.values())
