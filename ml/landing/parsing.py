@@ -32,7 +32,7 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "float": pa.float64(),
 }
 INT64 = range(-(2**63), 2**63)
-OPENING, CLOSING = b"{}"
+OPENING, CLOSING, NEWLINE = b"{}\n"
 # Between an object's end and another's start valid JSON has a comma, except between two values.
 TWO_OBJECTS = re.compile(rb"}[ \t\r]*{")
 LAST_LINE = b"{}"
@@ -160,15 +160,16 @@ def _one_line_each(values: Sequence[bytes | None]) -> bytes | None:
         lines = b"\n".join([*values, LAST_LINE])  # type: ignore[list-item]
     except TypeError:
         return None
-    if not values or lines.count(b"\n") != len(values) or not _is_utf8(lines):
+    text = np.frombuffer(lines, np.uint8)
+    if not values or np.count_nonzero(text == NEWLINE) != len(values) or not _is_utf8(lines):
         return None
     lengths = np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]
     line_breaks = np.cumsum(lengths + 1) - 1
-    text = np.frombuffer(lines, np.uint8)
     if (text[line_breaks - lengths] != OPENING).any() or (text[line_breaks - 1] != CLOSING).any():
         return None
     # One closing brace a line is the one at its end; only where there are more is a search worth its time.
-    return None if lines.count(b"}") > len(values) + 1 and TWO_OBJECTS.search(lines) else lines
+    surplus = np.count_nonzero(text == CLOSING) > len(values) + 1
+    return None if surplus and TWO_OBJECTS.search(lines) else lines
 
 
 def _is_utf8(text: bytes) -> bool:
