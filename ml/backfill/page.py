@@ -12,7 +12,7 @@ from ml.backfill.day_plan import DayPlan
 from ml.backfill.findings import PRODUCTION, causes
 from ml.backfill.plan import Plan
 
-WIDTH = 180
+WIDTH = 132  # what the log in Airflow shows of a line on a laptop
 COLUMNS = ("day", "landed", "topic", "would be made", "why", "time", "published")
 
 
@@ -21,7 +21,7 @@ def render_plan(plan: Plan, width: int | None = None) -> str:
 
     Args:
         plan: as `ml.backfill.plan_backfill` returns it.
-        width: in characters; by default that of the terminal, or 180 where there is none.
+        width: in characters; by default that of the terminal, or ``WIDTH`` where there is none.
     """
     console = Console(width=width or (None if sys.stdout.isatty() else WIDTH))
     table = Table(*COLUMNS, title=f"Backfill of {plan['pipeline']}", title_justify="left", show_lines=True)
@@ -30,8 +30,8 @@ def render_plan(plan: Plan, width: int | None = None) -> str:
     with console.capture() as captured:
         console.print(table)
         for finding in plan["findings"]:
-            console.print(f"! {finding}", markup=False, highlight=False, soft_wrap=True)
-        console.print(plan["summary"], markup=False, highlight=False, soft_wrap=True)
+            console.print(f"! {finding}", markup=False, highlight=False)
+        console.print(plan["summary"], markup=False, highlight=False)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 

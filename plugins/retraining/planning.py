@@ -13,6 +13,7 @@ from airflow.sdk import Context
 from retraining.operators import StepOperator
 
 REPROCESS_BEHAVIORS = ("none", "failed", "completed")
+BREAK = " \\\n    "  # the log shows a long line in part; the shell takes these as one
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +26,16 @@ class PlanOperator(StepOperator):
         plan = super().execute(context)
         from ml import steps
 
-        command = backfill_command(plan, context["params"])
+        options = _options(plan, context["params"])
         log.info("%s", steps.render_plan(plan))
-        log.info("To start it, run this where the airflow command reaches this Airflow:\n%s", command)
+        log.info(
+            "To start it, run this where the airflow command reaches this Airflow:\n%s",
+            BREAK.join(shlex.join(words) for words in options),
+        )
         log.info(
             "Or on the page of the DAG retrain_%s: Trigger, Backfill, with the same values.", plan["pipeline"]
         )
-        return {**plan, "command": command}
+        return {**plan, "command": backfill_command(plan, context["params"])}
 
 
 def backfill_command(plan: Mapping[str, Any], params: Mapping[str, Any]) -> str:
@@ -45,14 +49,20 @@ def backfill_command(plan: Mapping[str, Any], params: Mapping[str, Any]) -> str:
         params: ``reprocess_behavior``, ``max_active_runs``, ``run_backwards``, ``what_if`` and
             ``what_if_settings``.
     """
+    return shlex.join(word for words in _options(plan, params) for word in words)
+
+
+def _options(plan: Mapping[str, Any], params: Mapping[str, Any]) -> list[list[str]]:
+    """The command's words, those of an option together."""
     first, last = (plan["days"][at]["window"]["start"] for at in (0, -1))
-    words = ["airflow", "backfill", "create", "--dag-id", f"retrain_{plan['pipeline']}"]
-    words += ["--from-date", first, "--to-date", last]
-    words += ["--reprocess-behavior", params["reprocess_behavior"]]
-    words += ["--max-active-runs", str(params["max_active_runs"])]
-    if params["run_backwards"]:
-        words.append("--run-backwards")
-    return shlex.join([*words, "--dag-run-conf", json.dumps(_conf(params))])
+    return [
+        ["airflow", "backfill", "create", "--dag-id", f"retrain_{plan['pipeline']}"],
+        ["--from-date", first, "--to-date", last],
+        ["--reprocess-behavior", params["reprocess_behavior"]],
+        ["--max-active-runs", str(params["max_active_runs"])],
+        *([["--run-backwards"]] if params["run_backwards"] else []),
+        ["--dag-run-conf", json.dumps(_conf(params))],
+    ]
 
 
 def _conf(params: Mapping[str, Any]) -> dict[str, Any]:

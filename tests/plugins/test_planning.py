@@ -55,7 +55,10 @@ def test_a_plain_backfill_takes_the_parameters_of_an_earlier_what_if_away() -> N
     assert (read.dag_run_conf, read.run_backwards) == ("{}", False)
 
 
-def test_the_plan_is_returned_with_the_command_that_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plan_is_returned_with_the_command_that_starts_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     days = plan("2026-11-01T00:00:00+00:00")
     monkeypatch.setattr(steps, "plan_backfill", lambda **_: days)
     monkeypatch.setattr(steps, "render_plan", lambda shown: shown["summary"])
@@ -64,3 +67,8 @@ def test_the_plan_is_returned_with_the_command_that_starts_it(monkeypatch: pytes
     returned = operator.execute({"ti": None, "params": PARAMS})  # type: ignore[typeddict-item]
 
     assert returned == {**days, "command": backfill_command(days, PARAMS)}
+    [shown] = [message for message in caplog.messages if message.startswith("To start it")]
+    _, *lines = shown.splitlines()
+    assert shlex.split(" ".join(line.removesuffix("\\") for line in lines)) == shlex.split(
+        returned["command"]
+    )
