@@ -91,6 +91,10 @@ class MlflowConnection(Connection):
         """Where people look, without a slash at the end."""
         return (self.public_uri or self.uri).rstrip("/")
 
+    def run_page(self, experiment_id: str, run_id: str) -> str:
+        """Where people look at a run: among the pages for training, not among those for language models."""
+        return f"{self.page}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
+
 
 class ServingConnection(Connection):
     """How to reach the model server, and the directory that it shares with us.

@@ -103,7 +103,7 @@ def log_to_mlflow(pipeline: Pipeline, night: Night, mlflow: MlflowConnection, st
         tries = _write(pipeline, night, findings, run)
         version = "" if night.what_if else _register(pipeline, night, findings, client, run, tries)
         run.end("FINISHED" if "blessing" in findings.artifacts else "FAILED")
-    url = f"{_page(mlflow, run.experiment_id)}/runs/{run.run_id}"
+    url = mlflow.run_page(run.experiment_id, run.run_id)
     log.info("the night is at %s", url)
     return LoggedRun(run.experiment_id, run.run_id, url, version)
 
@@ -113,10 +113,6 @@ def comparison_url(mlflow: MlflowConnection, runs: Sequence[LoggedRun]) -> str:
     identifiers = json.dumps([run.run_id for run in runs])
     experiments = json.dumps(sorted({run.experiment_id for run in runs}))
     return f"{mlflow.page}/#/compare-runs?runs={quote(identifiers)}&experiments={quote(experiments)}"
-
-
-def _page(mlflow: MlflowConnection, experiment_id: str) -> str:
-    return f"{mlflow.page}/#/experiments/{experiment_id}"
 
 
 def _write(pipeline: Pipeline, night: Night, findings: Findings, run: RunLog) -> list[Try]:

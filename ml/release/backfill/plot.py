@@ -14,7 +14,7 @@ from ml.release.backfill.nights import ReplayedNight
 from ml.release.backfill.table import difference_of, value_of
 from ml.release.plots import BLUE, GREY, ORANGE, RED
 
-REVISION = 1
+REVISION = 2
 SERIES = (("original", ORANGE, "s--"), ("replay", BLUE, "o-"))
 MOST_TICKS = 31
 
@@ -22,9 +22,10 @@ MOST_TICKS = 31
 def draw_backfill(nights: Sequence[ReplayedNight], gate: Gate, title: str, path: Path) -> Path:
     """Draw the candidates' metric, its difference and the gain over production by day, as a PNG file.
 
-    A night without a replay is a grey stripe: a gap in a line alone is easily overlooked.
+    A night without a replay that was evaluated is a grey stripe: a gap in a line alone is easily overlooked.
+    Wider than high, so that MLflow's page shows the days below it.
     """
-    figure = Figure(figsize=(max(8.0, 0.35 * len(nights)), 9), layout="constrained")
+    figure = Figure(figsize=(max(11.0, 0.35 * len(nights)), 8), layout="constrained")
     upper, middle, lower = figure.subplots(3, 1, sharex=True)
     _values(upper, nights, f"candidate.{gate.metric}", 1)
     upper.set(ylabel=f"{gate.metric} of the candidate", title=title)
@@ -33,7 +34,7 @@ def draw_backfill(nights: Sequence[ReplayedNight], gate: Gate, title: str, path:
     lower.axhline(100 * gate.min_gain, color=RED, linestyle=":", label="gain to be reached")
     lower.set(ylabel="relative gain over production, %")
     for axes in (upper, middle, lower):
-        _finish(axes, nights)
+        _finish(axes, nights, f"candidate.{gate.metric}")
     figure.savefig(path, dpi=120)
     return path
 
@@ -54,14 +55,16 @@ def _values(axes: Axes, nights: Sequence[ReplayedNight], name: str, scale: float
 def _differences(axes: Axes, nights: Sequence[ReplayedNight], metric: str) -> None:
     found = [difference_of(night, f"candidate.{metric}") for night in nights]
     axes.bar(range(len(nights)), np.array(found, np.float64), color=BLUE, label="replay less original")
+    if not any(difference is not None for difference in found):
+        axes.text(0.5, 0.6, "no night has both", transform=axes.transAxes, ha="center", color=GREY)
     axes.axhline(0, color=GREY, linewidth=1)
     axes.set(ylabel=f"difference in {metric}")
 
 
-def _finish(axes: Axes, nights: Sequence[ReplayedNight]) -> None:
-    missing = [place for place, night in enumerate(nights) if night.replay is None]
+def _finish(axes: Axes, nights: Sequence[ReplayedNight], name: str) -> None:
+    missing = [place for place, night in enumerate(nights) if value_of(night.replay, name) is None]
     for number, place in enumerate(missing):
-        label = None if number else "no replay"
+        label = None if number else "no replay, or none that was evaluated"
         axes.axvspan(place - 0.5, place + 0.5, color=GREY, alpha=0.25, linewidth=0, label=label)
     step = -(-len(nights) // MOST_TICKS)
     places = range(0, len(nights), step)

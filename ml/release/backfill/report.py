@@ -67,7 +67,7 @@ def report_backfill(
         _write(pipeline, backfill, nights, run)
         _adopt(client, run, nights)
         run.end("FINISHED")
-    url = f"{mlflow.page}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
+    url = mlflow.run_page(run.experiment_id, run.run_id)
     log.info("the backfill is at %s", url)
     return ReportedBackfill(url, summary)
 

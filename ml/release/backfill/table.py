@@ -65,11 +65,11 @@ def _row(night: ReplayedNight) -> dict[str, Any]:
     return {
         "day": night.day,
         "outcome": night.outcome,
-        "missing": night.missing,
-        "same examples": night.same_examples,
         "original verdict": night.original and night.original["verdict"],
         "replay verdict": night.replay and night.replay["verdict"],
         **{name: value for metric in METRICS for name, value in _cells(night, metric)},
+        "same examples": night.same_examples,
+        "missing": night.missing,
         "replay served as": night.replay and night.replay["served_as"],
         "night": night.key,
         "run": night.run_id,
@@ -98,7 +98,7 @@ def _differences(nights: Sequence[ReplayedNight], metric: str) -> list[float]:
 def _compared(nights: Sequence[ReplayedNight], metric: str) -> str:
     differences = _differences(nights, metric)
     if not differences:
-        return f"no night has {metric} both before and now"
+        return f"nothing to compare: no night has {metric} from before and from now"
     sign = -1 if metric in LOWER_IS_BETTER else 1
     better, worse = (sum(way * sign * each > 0 for each in differences) for way in (1, -1))
     return (
