@@ -81,13 +81,11 @@ def test_the_config_file_is_followed_and_a_broken_one_changes_nothing(
     client.wait_for_states("clicks", {1: "END"})
 
 
-def test_it_says_what_it_is_listens_on_loopback_and_has_no_metrics_unless_asked(server, log):
+def test_it_says_what_it_is_listens_on_loopback_has_no_metrics_unless_asked_and_stops_cleanly(server, log):
     assert "It is not TensorFlow Serving." in log.read_text()
     assert server.grpc.startswith("127.0.0.1:")
     assert httpx.get(f"{server.rest}/monitoring/prometheus/metrics").status_code == 404
 
-
-def test_it_stops_cleanly_on_sigterm(server):
     server.process.stop()
 
     assert server.process.wait(timeout=0) == 0

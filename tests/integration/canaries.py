@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from pathlib import Path
 
 from ml import release
 from ml.config import Canary, Pipeline, Realised, Rollout
@@ -16,7 +15,6 @@ from ml.release.rollout.trial import find_trial
 from ml.release.rollout.withdrawal import withdraw_canary
 from ml.release.wish import Wish
 from ml.store import Draft
-from tests.demo.model_server.process import ModelServerProcess
 from tests.integration.publishing import Place
 
 # Latency is none of these tests' business: the machine is everybody's.
@@ -72,15 +70,3 @@ class CanaryPlace(Place):
         """Take it back from the canary's users."""
         wish = Wish(str(version), reason, "rollout")
         return withdraw_canary(version, wish, self.records, self.tracks, self.mlflow)
-
-
-def connection_to(server: ModelServerProcess, config_file: Path) -> ServingConnection:
-    """The connection to a model server whose models lie beside its config file."""
-    models = config_file.parent
-    return ServingConnection(
-        rest=server.rest,
-        grpc=server.grpc,
-        models_dir=models,
-        server_models_dir=models,
-        config_file=config_file,
-    )

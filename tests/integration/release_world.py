@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from ml.connections import MlflowConnection, ServingConnection
 from ml.release.model_config import read_config, read_entry
 from tests.demo.mlflow_server import running_mlflow
-from tests.demo.model_server.process import running_model_server
+from tests.demo.model_server.process import ModelServerProcess, running_model_server
 from tests.integration.publishing import Place, save_models
 
 
@@ -39,17 +39,23 @@ def running_world(home: Path) -> Iterator[World]:
 @contextmanager
 def running_serving(home: Path) -> Iterator[ServingConnection]:
     """Run a model server that serves nothing yet."""
-    models, config = home / "models", home / "models.config"
-    models.mkdir(parents=True)
+    config = home / "models" / "models.config"
+    config.parent.mkdir(parents=True)
     config.write_text("model_config_list {}")
     with running_model_server(config, home / "serving.log") as server:
-        yield ServingConnection(
-            rest=server.rest,
-            grpc=server.grpc,
-            models_dir=models,
-            server_models_dir=models,
-            config_file=config,
-        )
+        yield connection_to(server, config)
+
+
+def connection_to(server: ModelServerProcess, config_file: Path) -> ServingConnection:
+    """The connection to a model server whose models lie beside its config file."""
+    models = config_file.parent
+    return ServingConnection(
+        rest=server.rest,
+        grpc=server.grpc,
+        models_dir=models,
+        server_models_dir=models,
+        config_file=config_file,
+    )
 
 
 def aliased(registry: MlflowClient, place: Place, alias: str) -> dict[str, str]:

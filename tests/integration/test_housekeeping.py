@@ -8,7 +8,6 @@ import os
 import pkgutil
 import shutil
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -32,7 +31,7 @@ from ml.release.rpc import predict_request
 from ml.release.server import ModelServer
 from ml.release.wish import Wish
 from tests.integration.publishing import Place
-from tests.integration.release_world import World, listed, running_serving, running_world
+from tests.integration.release_world import World, listed, running_serving
 from tests.integration.traffic import Reply, asking
 
 pytestmark = pytest.mark.integration
@@ -43,12 +42,6 @@ ENOUGH = 200
 
 FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(["ml.release.old_versions", "mlflow"])
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with running_world(tmp_path_factory.mktemp("housekeeping")) as world:
-        yield world
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from ml.release.history import rolled_back
 from ml.release.router import route_file
 from tests.integration.canaries import CanaryPlace
 from tests.integration.publishing import day_of, die_instead_of
-from tests.integration.release_world import listed, running_serving, running_world
+from tests.integration.release_world import World, listed, running_serving
 from tests.ml.release.mishaps import EFFECTS, Witness
 
 pytestmark = pytest.mark.integration
@@ -133,9 +133,9 @@ class Trial:
 
 
 @pytest.fixture(scope="module")
-def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
+def trials(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
     home = tmp_path_factory.mktemp("rollouts")
-    with running_world(home) as world, running_serving(home / "canary") as canary:
+    with running_serving(home / "canary") as canary:
         place = CanaryPlace(
             home / "store", "killed_rollouts", world.serving, world.mlflow, world.saved_models, canary=canary
         )

@@ -3,7 +3,6 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import signal
-from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from tests.integration.publishing import (
     push_and_wait,
     resolve_and_die,
 )
-from tests.integration.release_world import World, aliased, listed, running_world, state
+from tests.integration.release_world import World, aliased, listed, state
 
 pytestmark = pytest.mark.integration
 
@@ -49,12 +48,6 @@ DEATHS = [
 
 FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(["ml.release.publication", "mlflow"])
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with running_world(tmp_path_factory.mktemp("release")) as world:
-        yield world
 
 
 NAMES = (f"model_{number}" for number in itertools.count())

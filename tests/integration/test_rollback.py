@@ -7,7 +7,6 @@ import multiprocessing
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,6 @@ from tests.integration.release_world import (
     command_line,
     listed,
     running_serving,
-    running_world,
 )
 
 pytestmark = pytest.mark.integration
@@ -44,12 +42,6 @@ DEATHS = ["load", "ask", "announce", "move_label", "move_alias", "record"]
 
 FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(["ml.release.publication", "mlflow"])
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with running_world(tmp_path_factory.mktemp("rollback")) as world:
-        yield world
 
 
 @pytest.fixture(scope="module")

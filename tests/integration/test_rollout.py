@@ -24,15 +24,15 @@ from ml.release.rollout.watch import Look, watch_canary
 from ml.release.rollout.withdrawal import withdraw_canary
 from ml.release.router import read_share
 from ml.release.wish import Wish
-from tests.demo.mlflow_server import running_mlflow
 from tests.demo.model_server.process import running_model_server
 from tests.demo.prometheus import INSTALL as INSTALL_MONITORING
 from tests.demo.prometheus import is_monitoring_installed, running_mtail, running_prometheus
 from tests.demo.router import INSTALL, Router, is_router_installed, running_router
 from tests.demo.stack import empty_model_config
-from tests.integration.canaries import LIMITS, CanaryPlace, connection_to
+from tests.integration.canaries import LIMITS, CanaryPlace
 from tests.integration.clicking import Clicks
 from tests.integration.publishing import save_models
+from tests.integration.release_world import connection_to
 
 pytestmark = [
     pytest.mark.integration,
@@ -83,16 +83,10 @@ class World:
         raise AssertionError(f"no decision after {LOOKS} looks: {look.judgement.reasons}")
 
 
-@pytest.fixture(scope="module")
-def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_mlflow(tmp_path_factory.mktemp("mlflow")) as uri:
-        yield uri
-
-
 @contextmanager
 def running_rollout(
     home: Path,
-    mlflow: str,
+    mlflow: MlflowConnection,
     model: str,
     flags: Sequence[str] = (),
     servers: Literal["one", "two"] = "two",
@@ -116,7 +110,7 @@ def running_rollout(
             home / "store",
             model,
             connection_to(stable, stable_file),
-            MlflowConnection(uri=mlflow),
+            mlflow,
             home / "saved_models",
             canary=connection_to(canary, canary_file) if canary else None,
             limits=limits,
@@ -130,7 +124,7 @@ def moves(place: CanaryPlace) -> list[tuple[Any, ...]]:
     return [(line["event"], line["action"], line["label"], line["to"]) for line in lines]
 
 
-def test_a_canary_that_fails_is_withdrawn_and_users_see_no_error(mlflow: str, tmp_path: Path):
+def test_a_canary_that_fails_is_withdrawn_and_users_see_no_error(mlflow: MlflowConnection, tmp_path: Path):
     with running_rollout(tmp_path, mlflow, "failing", ["--inject_error_ratio=0.8"]) as world:
         place = world.place
         assert (place.served(), find_trial(place.records)) == (ONE, None)
@@ -174,7 +168,7 @@ def push_again(place: CanaryPlace, day: int, prepared: dict[str, Artifact]) -> N
 
 
 def test_a_healthy_canary_is_promoted_and_a_newer_one_takes_the_place_of_one_on_trial(
-    mlflow: str, tmp_path: Path
+    mlflow: MlflowConnection, tmp_path: Path
 ):
     with running_rollout(tmp_path, mlflow, "healthy") as world:
         place = world.place
@@ -218,7 +212,9 @@ def its_later_word_is_on_record_and_says_how_to_go_back(clicks: Clicks) -> None:
     assert clicks.tagged(THREE)["realised.verdict"] == "DOUBTED"
 
 
-def test_on_one_server_a_slow_canary_is_withdrawn_and_the_next_one_is_promoted(mlflow: str, tmp_path: Path):
+def test_on_one_server_a_slow_canary_is_withdrawn_and_the_next_one_is_promoted(
+    mlflow: MlflowConnection, tmp_path: Path
+):
     fault = [f"--inject_latency_ms={SLOW_MS}", f"--inject_version={TWO}"]
     with running_rollout(tmp_path, mlflow, "slow", fault, "one", QUICK) as world:
         place = world.place

@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from ml.config import Pipeline, Watch
-from ml.connections import MlflowConnection, PrometheusConnection, ServingConnection
+from ml.connections import PrometheusConnection
 from ml.errors import Misconfigured
 from ml.manifest import SCHEME
 from ml.release import Records, rollback
@@ -26,8 +26,8 @@ from tests.demo.prometheus import (
     running_mtail,
     running_prometheus,
 )
-from tests.demo.stack import Services
-from tests.integration.publishing import Place, save_price_models
+from tests.integration.publishing import Place
+from tests.integration.release_world import World
 
 pytestmark = [
     pytest.mark.integration,
@@ -88,20 +88,12 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def watched(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+def watched(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """After two nights, with users who are answered well."""
     home = tmp_path_factory.mktemp("watched")
     access_log = home / "access.log"
     access_log.touch()
-    save_price_models(home / "saved_models", {"good": 10})
-    connections = services.command_line_connections()
-    place = WatchedPlace(
-        home / "store",
-        MODEL,
-        ServingConnection(**json.loads(connections["RETRAIN_SERVING"])),
-        MlflowConnection(**json.loads(connections["RETRAIN_MLFLOW"])),
-        home / "saved_models",
-    )
+    place = WatchedPlace(home / "store", MODEL, world.serving, world.mlflow, world.saved_models)
     with (
         running_mtail(home, access_log) as mtail,
         running_prometheus(home / "prometheus", {"router": mtail}, at_once=True) as prometheus,
