@@ -7,6 +7,7 @@ from datetime import timedelta
 import pendulum
 from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, TriggerRule
+from retraining.approval import ask_for_approval
 from retraining.notifications import notify
 from retraining.operators import LogOperator, PushOperator, TrainOperator, run_step
 from retraining.policies import RETRIES
@@ -77,6 +78,10 @@ for pipeline in steps.load_valid_pipelines():
         made = {"artifacts": {**landed, **judged, **measured, "blessing": blessing}}
         logged = run_step(steps.log_to_mlflow, {**night, **made, "run": RUN}, MLFLOW, LogOperator, ALL_DONE)
         published = {"blessing": blessing, "logged": logged}
+        if (approval := pipeline.serving.approval) and (verdicts := approval.before_push):
+            question = run_step(steps.describe_night, published)
+            approved = ask_for_approval(question, verdicts, approval.response_hours)
+            published = {**published, "approval": approved}
         servers = serving | MLFLOW | own_server
         pushed = run_step(steps.push_model, published, servers, PushOperator, outlets=trial)
         settled >> [production, examples]

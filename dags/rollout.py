@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow.sdk import DAG, Asset
+from retraining.approval import ask_for_approval
 from retraining.notifications import notify
 from retraining.operators import BranchOperator, TellOperator, WatchOperator, run_step
 from retraining.policies import RETRIES
@@ -10,7 +11,7 @@ from retraining.policies import RETRIES
 from ml import steps
 
 RUN = {"key": "{{ dag.dag_id }}/{{ run_id }}", "url": "{{ ti.log_url.split('/tasks/')[0] }}"}
-BRANCHES = {"PROMOTE": "promote_canary", "ROLL_BACK": "withdraw_canary", "HOLD": "tell_that_it_is_held"}
+BRANCHES = {"ROLL_BACK": "withdraw_canary", "HOLD": "tell_that_it_is_held"}
 
 for pipeline in steps.load_valid_pipelines():
     if (canary := pipeline.serving.canary) is None:
@@ -33,10 +34,18 @@ for pipeline in steps.load_valid_pipelines():
         trial = {**name, "trial": found, "run": RUN}
         judgement = run_step(steps.watch_canary, trial, prometheus, WatchOperator)
         decided = {**name, "judgement": judgement, "run": RUN}
-        branch = BranchOperator(task_id="decide", answer=judgement, branches=BRANCHES)
-        promoted = run_step(steps.promote_canary, decided, servers)
         withdrawn = run_step(steps.withdraw_canary, decided, servers)
         held = TellOperator(task_id="tell_that_it_is_held", report=judgement)
-        branch >> [promoted, withdrawn, held]
+        if (approval := pipeline.serving.approval) and "PROMOTE" in approval.verdicts:
+            good = run_step(steps.describe_canary, {**name, "judgement": judgement})
+            approved = ask_for_approval(good, ["PROMOTE"], approval.response_hours)
+            run = {**RUN, "approval": approved}
+            promoted = run_step(steps.promote_canary, {**decided, "run": run}, servers)
+            branches = {**BRANCHES, "PROMOTE": "describe_canary"}
+        else:
+            good = promoted = run_step(steps.promote_canary, decided, servers)
+            branches = {**BRANCHES, "PROMOTE": "promote_canary"}
+        branch = BranchOperator(task_id="decide", answer=judgement, branches=branches)
+        branch >> [good, withdrawn, held]
         TellOperator(task_id="tell_that_it_is_promoted", report=promoted)
         TellOperator(task_id="tell_that_it_is_withdrawn", report=withdrawn)

@@ -369,6 +369,25 @@ class Watch(Section):
     connection: str = "prometheus_default"
 
 
+class Approval(Section):
+    """Which decisions wait for a person in Airflow; the question has the evidence in its body.
+
+    Attributes:
+        verdicts: PASS and BOOTSTRAP are asked about before the night's push, PROMOTE before a canary answers
+            all users. What keeps users where they are, or takes a canary from them, waits for nobody.
+        response_hours: how long an answer is waited for; without one nothing is published or promoted. Less
+            than a day: the run of the next night waits for this one.
+    """
+
+    verdicts: Annotated[tuple[Literal["PASS", "BOOTSTRAP", "PROMOTE"], ...], Field(min_length=1)]
+    response_hours: Annotated[float, Field(gt=0, lt=24)] = 12
+
+    @property
+    def before_push(self) -> tuple[str, ...]:
+        """The gate's verdicts among them."""
+        return tuple(verdict for verdict in self.verdicts if verdict != "PROMOTE")
+
+
 class Serving(Section):
     """Where the model is served.
 
@@ -383,6 +402,7 @@ class Serving(Section):
             served, labelled or to be gone back to. Part of no identity.
         canary: how a version is shown to a few users first; null publishes it to all at once. Part of no
             identity: it does not change what is pushed.
+        approval: which decisions wait for a person; null asks nobody. Part of no identity.
         watch: which alerts move the label back to the previous version; null leaves that to a person. Part
             of no identity.
     """
@@ -395,12 +415,19 @@ class Serving(Section):
     connection: str = Field("serving_default", exclude=True)
     keep_versions: Count = Field(5, exclude=True)
     canary: Canary | None = Field(None, exclude=True)
+    approval: Approval | None = Field(None, exclude=True)
     watch: Watch | None = Field(None, exclude=True)
 
     @model_validator(mode="after")
     def _two_labels(self) -> Self:
         if self.canary and self.canary.label == self.label:
             raise ValueError(f"expected canary.label to differ from label, found {self.label!r} for both")
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_promote(self) -> Self:
+        if self.approval and "PROMOTE" in self.approval.verdicts and self.canary is None:
+            raise ValueError("expected a canary where approval.verdicts has PROMOTE, for nothing else is")
         return self
 
 

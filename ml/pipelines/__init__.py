@@ -156,6 +156,10 @@ def _check_against_schema(pipeline: Pipeline, path: Path) -> None:
         for name in pipeline.features.names
         if name not in pipeline.drift.thresholds and name not in pipeline.drift.ignored
     ]
+    lines += [
+        f"  serving.canary.realised.inputs: expected a feature, which requests have, found {name!r}."
+        for name in sorted({*_realised_inputs(pipeline)} - {*pipeline.features.names})
+    ]
     if lines:
         raise _invalid(path, lines)
 
@@ -181,6 +185,11 @@ def _typed_features(pipeline: Pipeline) -> Iterator[tuple[str, str, tuple[str, .
     yield from _realised_key(pipeline)
     yield from (("features.categorical", name, ("string", "int")) for name in pipeline.features.categorical)
     yield from (("features.numeric", name, ("int", "float")) for name in pipeline.features.numeric)
+
+
+def _realised_inputs(pipeline: Pipeline) -> tuple[str, ...]:
+    canary = pipeline.serving.canary
+    return canary.realised.inputs if canary and canary.realised else ()
 
 
 def _realised_key(pipeline: Pipeline) -> Iterator[tuple[str, str, tuple[str, ...]]]:

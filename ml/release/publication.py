@@ -143,13 +143,14 @@ class Publication(LabelMove):
     def move(self) -> Move:
         """What moves where, on the gate's word."""
         blessing = self.records.store.read_json(self.push.blessing)
+        reasons = [*filter(None, [self.push.approval]), *blessing["reasons"]]
         return Move(
             action="push",
             label=self.label,
             version=self.version,
             previous=self.previous,
             who=self.push.who or current_user(),
-            reason=shorten("; ".join(blessing["reasons"]), MAX_REASON),
+            reason=shorten("; ".join(reasons), MAX_REASON),
             verdict=blessing["verdict"],
             evidence=self.push.blessing["uri"],
         )

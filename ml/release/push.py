@@ -30,6 +30,7 @@ class Push:
         examples: directory of the day's examples, whose held-out rows warm the version up and test it.
         holdout: the held-out end of that day.
         who: the DAG run that pushes, for the ledger; by default the user of the operating system.
+        approval: who has approved it and when, for the ledger; empty if nobody was asked.
     """
 
     model: Artifact
@@ -38,6 +39,7 @@ class Push:
     examples: Path
     holdout: Window
     who: str = ""
+    approval: str = ""
 
 
 def push_model(

@@ -5,6 +5,7 @@ step that needs it: landing and the gate wait for no TensorFlow.
 """
 
 from ml.pipelines import load_pipeline, load_valid_pipelines, pipeline_names
+from ml.steps.approval import describe_canary, describe_night
 from ml.steps.backfill import backfill_windows, plan_backfill, read_backfill, render_plan, report_backfill
 from ml.steps.data import (
     check_pipeline,
@@ -43,6 +44,8 @@ __all__ = [
     "compare_schema",
     "compute_statistics",
     "decide_blessing",
+    "describe_canary",
+    "describe_night",
     "diff_schema",
     "diff_statistics",
     "evaluate_candidate",

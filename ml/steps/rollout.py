@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml.connections import MlflowConnection, PrometheusConnection, ServingConnection
 from ml.errors import Withheld
+from ml.steps.approval import said_of
 from ml.steps.records import records_of
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def watch_canary(
 def promote_canary(
     pipeline: str,
     judgement: dict[str, Any],
-    run: dict[str, str] | None = None,
+    run: dict[str, Any] | None = None,
     *,
     serving: ServingConnection,
     mlflow: MlflowConnection,
@@ -87,7 +88,8 @@ def promote_canary(
     Args:
         pipeline: the pipeline's name.
         judgement: ``version``, ``stable`` (what it was compared with), ``summary`` (why) and ``evidence``.
-        run: who asks; by default the user of the operating system.
+        run: who asks; by default the user of the operating system. Where a person was asked before, its
+            ``approval`` says who has approved it (``by``) and when (``at``).
         serving: stable's model server.
         mlflow: where the registry is.
         canary: the canary's model server, if it has one of its own.
@@ -103,7 +105,9 @@ def promote_canary(
 
     records, version = records_of(pipeline), int(judgement["version"])
     tracks = Tracks.of(records.pipeline, serving, canary)
-    verdict = Verdict(version, judgement["stable"], _wish(judgement, run))
+    reasons = "; ".join(filter(None, [said_of(run and run.get("approval")), judgement["summary"]]))
+    wish = _wish({**judgement, "summary": reasons}, run)
+    verdict = Verdict(version, judgement["stable"], wish)
     done = promote_canary(verdict, records, tracks, mlflow)
     return {
         "summary": f"{done.version} of {pipeline} is served to all users (before: {done.previous})",

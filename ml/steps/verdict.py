@@ -10,6 +10,7 @@ from ml.connections import MlflowConnection, ServingConnection
 from ml.day import Day
 from ml.errors import Misconfigured
 from ml.identities import identify_blessing, identify_production, identify_pushed_model
+from ml.steps.approval import said_of
 from ml.training_window import read_training_rows
 from ml.what_if import current_what_if
 
@@ -111,6 +112,7 @@ def log_to_mlflow(
 def push_model(
     blessing: Artifact,
     logged: dict[str, Any],
+    approval: dict[str, str] | None = None,
     *,
     serving: ServingConnection,
     mlflow: MlflowConnection,
@@ -123,6 +125,7 @@ def push_model(
     Args:
         blessing: the verdict; what was judged, and against what, follows from its inputs.
         logged: the night's MLflow run, because only a logged model is published.
+        approval: who has approved it (``by``) and when (``at``), for the ledger; None if nobody was asked.
         serving: the model server.
         mlflow: where the registry is.
         canary: the canary's model server, if it has one of its own.
@@ -136,7 +139,8 @@ def push_model(
     release.check_not_what_if(day.variant, day.store.manifest(blessing).identity.variant)
     release.check_blessing(day.store.read_json(blessing))
     run = logged["night"]
-    push = replace(_push_of(day, blessing), who=run["key"] if run["url"] else "")
+    who = run["key"] if run["url"] else ""
+    push = replace(_push_of(day, blessing), who=who, approval=said_of(approval))
     pushed = day.store.produce(
         identify_pushed_model(day, blessing, push.model),
         lambda draft: _publish(day, push, (serving, canary), mlflow, draft),

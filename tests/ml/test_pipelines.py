@@ -145,3 +145,23 @@ def test_what_may_be_deduplicated_by_is_checked_against_the_schema(monkeypatch: 
 
 def test_settings_without_deduplication_are_those_from_before_there_was_any() -> None:
     assert "deduplicate" not in load_pipeline("clicks").model_dump()["landing"]
+
+
+@pytest.mark.parametrize(
+    ("serving", "expected"),
+    [
+        ("{canary: {realised: {}}}", "expected request, inputs or both"),
+        ("{canary: {realised: {request: request_id}}}", "realised: expected a feature of schema.pbtxt"),
+        ("{canary: {realised: {inputs: [price]}}}", "realised.price: expected ('string', 'int')"),
+        ("{canary: {realised: {inputs: [event_time]}}}", "expected a feature, which requests have"),
+        ("{approval: {verdicts: [PROMOTE]}}", "expected a canary where approval.verdicts has PROMOTE"),
+        ("{approval: {verdicts: [FAIL]}}", "'PASS', 'BOOTSTRAP' or 'PROMOTE'"),
+        ("{approval: {verdicts: []}}", "at least 1 item"),
+        ("{approval: {verdicts: [PASS], response_hours: 24}}", "less than 24"),
+    ],
+)
+def test_what_cannot_be_joined_or_approved_is_named(folder: Path, serving: str, expected: str) -> None:
+    edit(folder, "serving:\n  model: clicks\n", f"serving:\n  model: clicks\n  {serving[1:-1]}\n")
+    edit(folder, "  canary: null\n", "")
+
+    assert expected in complaint()

@@ -124,7 +124,9 @@ def _mirror(
     file = records.store.open(realised) / "realised.json"
     with open_mlflow(mlflow) as client:
         registry = Registry(client, records.pipeline.serving.model)
-        run_id = registry.describe(_version(trial["version"], records).model["digest"], tags).run_id
+        digest = _version(trial["version"], records).model["digest"]
+        is_last_word = registry.find_logged(digest).tags.get(DAY, "") <= day
+        run_id = registry.describe(digest, tags if is_last_word else {}).run_id
         if run_id:
             client.log_batch(run_id, metrics=list(_metrics(trial, day)))
             client.log_artifact(run_id, str(file), f"realised/{day}")
