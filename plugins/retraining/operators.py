@@ -100,8 +100,8 @@ class WatchOperator(StepOperator):
     def execute(self, context: Context) -> Any:
         """Ask once; come back later if there is no decision yet."""
         answer = super().execute(context)
+        self.log.info("%s", answer["summary"])
         if answer["decision"] == "WAIT":
-            self.log.info("%s", answer["summary"])
             pause = timedelta(seconds=answer["poll_seconds"])
             self.defer(trigger=TimeDeltaTrigger(pause), method_name="ask_again")
         return answer

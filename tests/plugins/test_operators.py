@@ -303,6 +303,8 @@ def test_a_watch_defers_until_there_is_a_decision(task: Task, monkeypatch: pytes
 
     monkeypatch.setattr(steps, "watch_canary", watch_canary)
     watch = WatchOperator(task_id="watch", step="watch_canary", arguments={})
+    said: list[str] = []
+    monkeypatch.setattr(watch.log, "info", lambda form, *values: said.append(form % values))
 
     with pytest.raises(TaskDeferred) as first:
         watch.execute({"ti": task})
@@ -310,6 +312,7 @@ def test_a_watch_defers_until_there_is_a_decision(task: Task, monkeypatch: pytes
     with pytest.raises(TaskDeferred):
         resume({"ti": task}, None)
     assert resume({"ti": task}, None)["decision"] == "HOLD"
+    assert said == ["so far"] * 3
 
 
 def test_a_decision_leads_to_one_task() -> None:
