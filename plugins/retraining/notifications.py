@@ -45,7 +45,8 @@ def describe(context: Any) -> str:
     task = context["ti"]
     what = context.get("withheld") or f"stopped at {task.task_id}: {context['exception']}"
     start = context.get("data_interval_start")
-    run = f"night of {start:%Y-%m-%d}" if start else task.run_id
+    is_night = start and task.dag_id.startswith("retrain_")
+    run = f"night of {start:%Y-%m-%d}" if is_night else task.run_id
     return f"{task.dag_id}, {run}: {what}\n{task.log_url}"
 
 

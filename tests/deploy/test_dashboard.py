@@ -5,19 +5,34 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from ml.release.exposition import METRICS
 from tests.demo.canary.timeline import MEASURES
-from tests.demo.prometheus import DEPLOY, INSTALL, is_monitoring_installed, running_prometheus
+from tests.demo.process import ProcessFailed, free_port
+from tests.demo.prometheus import (
+    DEPLOY,
+    INSTALL,
+    Prometheus,
+    is_monitoring_installed,
+    running_mtail,
+    running_prometheus,
+)
+from tests.deploy.test_monitoring import LINE
 
 DASHBOARD = json.loads((DEPLOY / "grafana" / "dashboards" / "retraining.json").read_text())
 PROVISIONING = DEPLOY / "grafana" / "provisioning"
 NAME = re.compile(r"\b(?:router|retraining|model|model_track)[_:][a-z0-9_:]+\b")
+NEEDS_YESTERDAY = "model:score_shift:day30m"
+WAIT_SECONDS = 60
 HISTOGRAM = ("_bucket", "_count", "_sum")
 
 
@@ -91,9 +106,61 @@ def test_grafana_finds_the_dashboard_where_compose_mounts_it(services: dict[str,
     assert f"./deploy/grafana/dashboards:{provider['options']['path']}:ro" in services["grafana"]["volumes"]
 
 
+class Examples(Collector):
+    """Every metric of ours once, with another value at every scrape."""
+
+    def __init__(self) -> None:
+        self.scrapes = 0
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        self.scrapes += 1
+        for name, (text, labels) in METRICS.items():
+            family = GaugeMetricFamily(name, text, labels=["pipeline", *labels])
+            family.add_metric(["clicks", *(f"a {label}" for label in labels)], self.scrapes)
+            yield family
+
+
+@pytest.fixture
+def exporter() -> Iterator[str]:
+    """``host:port`` of the examples."""
+    registry, port = CollectorRegistry(), free_port()
+    registry.register(Examples())
+    server, thread = start_http_server(port, "127.0.0.1", registry)
+    yield f"127.0.0.1:{port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def requests_of_both_tracks(access_log: Path) -> None:
+    for track, answer in (("stable", "ok"), ("canary", "ok"), ("stable", "failed")):
+        line = LINE | {"track": track, "outcome": answer, "answered_by": track, "answer": answer}
+        with access_log.open("a") as log:
+            log.write(json.dumps(line, separators=(",", ":")) + "\n")
+
+
 @pytest.mark.integration
 @pytest.mark.skipif(not is_monitoring_installed(), reason=INSTALL)
-def test_prometheus_can_parse_every_query(tmp_path: Path) -> None:
-    with running_prometheus(tmp_path, {}) as prometheus:
-        for where, query in queries():
-            assert isinstance(prometheus.query(filled_in(query)), list), where
+def test_every_query_is_answered_with_data(tmp_path: Path, exporter: str) -> None:
+    access_log = tmp_path / "access.log"
+    access_log.touch()
+    empty = set(queries())
+
+    def is_all_answered(prometheus: Prometheus) -> bool:
+        requests_of_both_tracks(access_log)
+        empty.difference_update([pair for pair in empty if prometheus.query(filled_in(pair[1]))])
+        return all(NEEDS_YESTERDAY in query for _, query in empty)
+
+    with running_mtail(tmp_path, access_log) as mtail:
+        targets = {"router": mtail, "retraining": exporter}
+        with (
+            running_prometheus(tmp_path / "prometheus", targets, at_once=True) as prometheus,
+            suppress(ProcessFailed),
+        ):
+            prometheus.process.wait_until(
+                lambda: is_all_answered(prometheus), WAIT_SECONDS, "full", pause=0.5
+            )
+    assert [query for _, query in empty if NEEDS_YESTERDAY not in query] == []

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from ml.__main__ import main
 from ml.config import Pipeline, Watch
 from ml.connections import PrometheusConnection
 from ml.errors import Misconfigured
@@ -27,7 +28,7 @@ from tests.demo.prometheus import (
     running_prometheus,
 )
 from tests.integration.publishing import Place
-from tests.integration.release_world import World
+from tests.integration.release_world import World, command_line
 
 pytestmark = [
     pytest.mark.integration,
@@ -83,6 +84,16 @@ class Watched:
 
         self.prometheus.process.wait_until(alert_fires_after_one_more, WAIT_SECONDS, "alarmed", pause=0.3)
 
+    def command(self, monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
+        """``python -m ml watch`` on this place."""
+        named = {
+            "RETRAIN_CLICKS__SERVING__WATCH": "{alerts: [UsersSeeErrors]}",
+            "RETRAIN_PROMETHEUS": self.connection.model_dump_json(),
+        }
+        for name, value in (command_line(self.place) | named).items():
+            monkeypatch.setenv(name, value)
+        return main(["watch", "--pipeline", "clicks", *options])
+
     def said(self) -> list[tuple[Any, ...]]:
         return [(line["event"], line["action"], line["to"]) for line in self.place.ledger.entries()]
 
@@ -103,13 +114,19 @@ def watched(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield Watched(place, access_log, prometheus)
 
 
-def test_errors_after_a_push_take_it_back_once_and_say_why(watched: Watched, monkeypatch: pytest.MonkeyPatch):
+def test_errors_after_a_push_take_it_back_once_and_say_why(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     place = watched.place
     calm = watched.look()
     assert calm.judgement is not None
     assert (calm.judgement.decision, calm.concerns, place.served()) == ("CALM", (), TWO)
 
     watched.fail_users()
+    assert watched.command(monkeypatch, "--dry-run") == 0
+    assert f"ROLL_BACK: clicks, served by {TWO}: UsersSeeErrors fires since" in capsys.readouterr().out
+    assert place.served() == TWO
+
     with monkeypatch.context() as killed:
         killed.setattr(rollback, "ACTIONS", rollback.ACTIONS[:4])
         watched.look()

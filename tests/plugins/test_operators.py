@@ -222,8 +222,11 @@ def test_a_night_that_is_not_published_says_why(context: dict[str, Any]) -> None
 
 
 def test_a_run_of_no_night_is_named_by_its_id(context: dict[str, Any]) -> None:
-    del context["data_interval_start"]
+    context["ti"].dag_id = "watch_clicks"
+    assert notifications.describe(context).startswith("watch_clicks, by_hand: stopped at land_examples")
 
+    del context["data_interval_start"]
+    context["ti"].dag_id = "retrain_clicks"
     assert notifications.describe(context).startswith("retrain_clicks, by_hand: stopped at land_examples")
 
 

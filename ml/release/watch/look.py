@@ -9,6 +9,7 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from ml.config import Serving
 from ml.connections import MlflowConnection, PrometheusConnection, ServingConnection
 from ml.errors import Misconfigured, RetrainingError, Withheld
 from ml.release.production import Records
@@ -83,39 +84,45 @@ def look(records: Records, servers: Servers, now: datetime) -> Look:
         lines = records.ledger.entries()
     except RetrainingError as error:
         return Look(concerns=(Concern("ledger", f"{name}: {error}", at_once=True),))
-    concerns = _differences(name, compared)
+    concerns, standing = _differences(name, compared), None
     try:
         with RestServer(servers.serving, setting.model) as rest:
             standing = Standing(name, setting.label, records.served(rest), lines)
-        alerts = _alerts(standing, records, servers)
+        alerts, judgement = _judged(standing, setting, servers, now)
     except RetrainingError as error:
         text = f"{name} is not watched, and nothing is rolled back by itself: {error}"
-        return Look(concerns=(*concerns, Concern("unwatched", text, over=f"{name} is watched again")))
-    judgement = judge(standing, alerts, setting.watch.within_hours if setting.watch else 0, now)
+        unwatched = Concern("unwatched", text, over=f"{name} is watched again")
+        return Look(standing, concerns=(*concerns, unwatched))
     told = (*concerns, *_gone_back(standing), *_for_a_person(standing, judgement))
     return Look(standing, alerts, judgement, told)
 
 
-def _alerts(standing: Standing, records: Records, servers: Servers) -> tuple[Alert, ...]:
-    setting = records.pipeline.serving
-    if setting.watch is None or standing.arrival is None:
-        return ()
+def _judged(
+    standing: Standing, setting: Serving, servers: Servers, now: datetime
+) -> tuple[tuple[Alert, ...], Judgement]:
+    """The alerts that fire, and what they mean for the last move."""
+    if setting.watch is None:
+        return (), Judgement("CALM", "no alerts are watched")
     if servers.prometheus is None:
         raise Misconfigured(
             "serving.watch names alerts, and no Prometheus is given to ask for them. Set RETRAIN_PROMETHEUS."
         )
-    moved_at = standing.arrival.announced_at
-    return read_alerts(setting.watch.alerts, setting.model, moved_at, servers.prometheus)
+    moved_at = standing.arrival.announced_at if standing.arrival else now
+    alerts = read_alerts(setting.watch.alerts, setting.model, moved_at, servers.prometheus)
+    return alerts, judge(standing, alerts, setting.watch.within_hours, now)
 
 
 def _wish(found: Look, records: Records) -> Wish | None:
     """What to go back to: what is judged now, or what an earlier look was lost on the way to."""
-    judgement, standing, lost = found.judgement, found.standing, records.ledger.on_the_way
-    if standing and standing.version and judgement and judgement.alert and judgement.target:
+    judgement, standing = found.judgement, found.standing
+    if standing is None:
+        return None
+    if standing.version and judgement and judgement.alert and judgement.target:
         alert, evidence = judgement.alert, write_evidence(standing.version, judgement, found.alerts, records)
         who = f"{WHO}{alert.name}/{alert.since.isoformat(timespec='seconds')}"
         to, reason = str(judgement.target), judgement.sentence
         return Wish(to, reason, who, evidence["uri"], is_run=True, leaving=standing.served)
+    lost = records.ledger.on_the_way
     if lost and lost["event"] == "moving" and lost["who"].startswith(WHO):
         to = lost["to"]
         return Wish(str(to), lost["reason"], lost["who"], lost["evidence"], is_run=True, leaving=to)
