@@ -12,6 +12,7 @@ from tests.demo.story import Night
 
 ALERT = "CanaryFails"
 MOVES = ("moved", "noted")
+TOO_BUSY = ": was the machine too busy with other work to answer in time?"
 
 
 def moves_of(lines: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, int]]:
@@ -40,7 +41,8 @@ def wrong_moves(lines: Iterable[Mapping[str, Any]], nights: Sequence[Night]) -> 
 def wrong_answers(answered: Mapping[str, Answered]) -> list[str]:
     """What users saw that they should not have seen."""
     wrong = [
-        f"users of {track}: expected no error, found {seen.errors} in {seen.requests} requests"
+        f"users of {track}: expected no error, found {seen.errors} in {seen.requests} requests, most often "
+        f"{seen.usual_error}" + (TOO_BUSY if "Timeout" in seen.usual_error else "")
         for track, seen in answered.items()
         if seen.errors
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,12 +33,14 @@ class Answered:
         requests: how many they sent.
         failed_behind: how many of them their own track failed, before stable was asked.
         errors: how many they got no good answer to.
+        usual_error: the commonest of these; empty without any.
         seconds: how long they waited for each, ascending.
     """
 
     requests: int
     failed_behind: int
     errors: int
+    usual_error: str
     seconds: tuple[float, ...]
 
     def milliseconds(self, part: float) -> float:
@@ -95,12 +98,19 @@ def count_answers(answers: Path, access_log: Path) -> dict[str, Answered]:
 
 
 def _answered(answers: list[dict[str, Any]]) -> Answered:
+    errors = [answer.get("error") or str(answer["status"]) for answer in answers if is_error(answer)]
     return Answered(
         requests=len(answers),
         failed_behind=sum(answer["outcome"] == "failed" for answer in answers),
-        errors=sum(answer["status"] != HTTPStatus.OK for answer in answers),
+        errors=len(errors),
+        usual_error=Counter(errors).most_common(1)[0][0] if errors else "",
         seconds=tuple(sorted(answer["answered"] - answer["sent"] for answer in answers)),
     )
+
+
+def is_error(answer: dict[str, Any]) -> bool:
+    """Whether a user got no good answer."""
+    return bool(answer["status"] != HTTPStatus.OK)
 
 
 def _lines(file: Path) -> Iterator[dict[str, Any]]:
