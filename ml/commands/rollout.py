@@ -64,7 +64,7 @@ def judge_realised(chosen: argparse.Namespace) -> str:
 
 
 def _decided(chosen: argparse.Namespace) -> dict[str, Any]:
-    return {**steps.find_canary(chosen.pipeline), "summary": chosen.reason.strip()}
+    return {**steps.find_canary(chosen.pipeline, or_last=True), "summary": chosen.reason.strip()}
 
 
 def _connections() -> dict[str, Any]:

@@ -123,10 +123,16 @@ class Ledger:
         return None
 
     @property
+    def last_move(self) -> dict[str, Any] | None:
+        """The line of the last move that came to its end; None if there was none."""
+        done = [entry for entry in self._moves() if entry["event"] == "moved"]
+        return done[-1] if done else None
+
+    @property
     def last_served(self) -> int | None:
         """The version of the last move that came to its end."""
-        served = [entry["to"] for entry in self._moves() if entry["event"] == "moved"]
-        return served[-1] if served else None
+        last = self.last_move
+        return last["to"] if last else None
 
     def has_served(self, version: int) -> bool:
         """Whether any label has ever named this version."""

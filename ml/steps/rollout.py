@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from ml.release.wish import Wish
 
 
-def find_canary(pipeline: str) -> dict[str, Any]:
+def find_canary(pipeline: str, *, or_last: bool = False) -> dict[str, Any]:
     """Which version is on trial, beside which, and since when, by the ledger.
+
+    Args:
+        pipeline: the pipeline's name.
+        or_last: take the last one that was on trial if none is: whoever ended its trial may have been lost.
 
     Returns:
         ``version``, ``stable`` and ``since``.
@@ -24,9 +28,10 @@ def find_canary(pipeline: str) -> dict[str, Any]:
         Withheld: if none is.
         Misconfigured: if the pipeline has no canary.
     """
-    from ml.release.rollout.trial import describe_trial, find_trial
+    from ml.release.rollout.trial import describe_trial, find_last_trial, find_trial
 
-    trial = find_trial(records_of(pipeline))
+    records = records_of(pipeline)
+    trial = find_trial(records) or (find_last_trial(records) if or_last else None)
     if trial is None:
         raise Withheld(f"no version of {pipeline} is on trial; serving stays as it is")
     return describe_trial(trial)

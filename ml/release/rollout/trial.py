@@ -9,7 +9,8 @@ from typing import Any
 
 from ml.connections import MlflowConnection
 from ml.errors import RetrainingError, Withheld
-from ml.release.history import canary_on_trial, passages
+from ml.release.history import Line, canary_on_trial, passages
+from ml.release.ledger import Ledger
 from ml.release.production import Records
 from ml.release.registry import Registry
 from ml.release.rollout.tracks import Tracks, canary_of
@@ -37,14 +38,14 @@ class Trial:
 
 def find_trial(records: Records, other_than: int | None = None) -> Trial | None:
     """The trial that the ledger knows of; None without one, or if it is that of ``other_than``."""
-    lines, serving = records.ledger.entries(), records.pipeline.serving
-    line = canary_on_trial(lines, canary_of(records.pipeline).label)
-    version = records.versions.find(line["to"]) if line else None
-    if line is None or version is None or version.number == other_than:
-        return None
-    moments = [passage.moved_at for passage in passages(lines, serving.label) if passage.moved_at]
-    began = datetime.fromisoformat(line["time"])
-    return Trial(version, records.ledger.last_served, max([began, *moments]))
+    line = canary_on_trial(records.ledger.entries(), canary_of(records.pipeline).label)
+    return None if line is None or line["to"] == other_than else _trial(line, records)
+
+
+def find_last_trial(records: Records) -> Trial | None:
+    """The trial that is on or, if none is, the last one: its end may have been lost half-way."""
+    moved = Ledger(records.pipeline, records.store, canary_of(records.pipeline).label).last_move
+    return _trial(moved, records) if moved else None
 
 
 def find_own_trial(records: Records, version: int) -> Trial:
@@ -97,6 +98,15 @@ def describe_trial(trial: Trial) -> dict[str, Any]:
         "stable": trial.stable,
         "since": trial.since.isoformat(timespec="seconds"),
     }
+
+
+def _trial(line: Line, records: Records) -> Trial | None:
+    version = records.versions.find(line["to"])
+    if version is None:
+        return None
+    lines, label = records.ledger.entries(), records.pipeline.serving.label
+    moments = [passage.moved_at for passage in passages(lines, label) if passage.moved_at]
+    return Trial(version, records.ledger.last_served, max([datetime.fromisoformat(line["time"]), *moments]))
 
 
 def _drop_alias(alias: str, model: str, mlflow: MlflowConnection) -> None:

@@ -15,6 +15,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from ml.release.golden_version import readmit
+from ml.release.rollout.trial import find_last_trial
 from ml.release.router import read_share
 from ml.release.wish import Wish
 from tests.ml.release.fence_machine import FenceMachine
@@ -108,6 +109,28 @@ def test_who_goes_back_from_a_promotion_that_was_lost_leaves_nobody_on_what_he_l
 
     assert history.serving == history.numbers[history.judged[0].digest]
     assert read_share(history.place.pipeline, history.place.serving) == 0
+
+
+@pytest.mark.parametrize("decision", ["promote", "withdraw"])
+def test_a_person_can_finish_the_end_of_a_trial_that_was_lost(world: World, decision: str) -> None:
+    """The ledger says already that the trial is over, and the canary's server has not heard of it."""
+    history = after_a_start(world, "two")
+    version = history.on_canary
+    assert version is not None
+    decide = {
+        "promote": lambda: history.promote(history.verdict(0)),
+        "withdraw": lambda: history.withdraw(version),
+    }
+    lost = Mishap("killed", at=0, effect="mlflow.MlflowClient.delete_registered_model_alias")
+    history.tell("decided", decide[decision], lost)
+    assert (history.trial, history.on_canary) == (None, version)
+
+    found = find_last_trial(history.records)
+    assert found is not None
+    assert found.version.number == version
+    assert history.tell("decided", decide[decision], None) == "done"
+
+    assert history.on_canary is None
 
 
 def test_the_night_after_a_promotion_that_was_lost_closes_the_canary(world: World) -> None:
