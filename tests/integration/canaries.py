@@ -10,12 +10,13 @@ from ml.connections import ServingConnection
 from ml.release import Records
 from ml.release.rest import RestServer
 from ml.release.rollout.promotion import Verdict, promote_canary
-from ml.release.rollout.tracks import Tracks
+from ml.release.rollout.tracks import Tracks, canary_of
 from ml.release.rollout.trial import find_trial
 from ml.release.rollout.withdrawal import withdraw_canary
 from ml.release.wish import Wish
 from ml.store import Draft
 from tests.integration.publishing import Place
+from tests.integration.release_world import command_line
 
 # Latency is none of these tests' business: the machine is everybody's.
 LIMITS = Rollout(
@@ -70,3 +71,15 @@ class CanaryPlace(Place):
         """Take it back from the canary's users."""
         wish = Wish(str(version), reason, "rollout")
         return withdraw_canary(version, wish, self.records, self.tracks, self.mlflow)
+
+
+def canary_command_line(place: CanaryPlace) -> dict[str, str]:
+    """What makes ``python -m ml … --pipeline clicks`` mean a place with a canary; see `command_line`."""
+    canary = canary_of(place.pipeline)
+    second = {"RETRAIN_SERVING_CANARY": place.canary.model_dump_json()} if place.canary else {}
+    return {
+        **command_line(place),
+        "RETRAIN_CLICKS__SERVING__CANARY__SHARE": str(canary.share),
+        "RETRAIN_CLICKS__SERVING__CANARY__SERVERS": canary.servers,
+        **second,
+    }

@@ -24,6 +24,8 @@ from tests.demo.process import ManagedProcess
 
 WAIT_SECONDS = 120
 PRICE = 30.0
+# An odd number: each of them asks over REST and gRPC in turn.
+USERS = tuple(f"user-{number}" for number in range(101))
 VALUES: dict[str, Any] = {"string": "any", "int64": 1, "float32": PRICE}
 
 
@@ -37,6 +39,7 @@ class Question:
         grpc: ``host:port``.
         request: a serialized PredictRequest with the same row and label, in base64.
         rate: requests a second, over both together.
+        users: who ask, one after the other.
     """
 
     rest: str
@@ -44,6 +47,7 @@ class Question:
     grpc: str
     request: str
     rate: float
+    users: tuple[str, ...] = USERS
 
     @classmethod
     def about_one_row(cls, pipeline: Pipeline, rest: str, grpc: str, rate: float) -> Question:
@@ -75,6 +79,7 @@ class Answer:
         score: None if the request failed.
         version: that gRPC names; None over REST, which names none.
         error: what came instead.
+        user: who asked.
     """
 
     face: str
@@ -84,6 +89,7 @@ class Answer:
     score: float | None = None
     version: int | None = None
     error: str = ""
+    user: str = ""
 
 
 class ConstantLoad:

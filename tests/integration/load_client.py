@@ -11,6 +11,8 @@ import asyncio
 import base64
 import json
 import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 from itertools import cycle
 from pathlib import Path
@@ -19,10 +21,12 @@ from typing import Any, TextIO
 import aiohttp
 import grpc
 
-from tests.demo.open_loop import CALL_SECONDS, Answer, Ask, ask_constantly, open_client
+from tests.demo.open_loop import CALL_SECONDS, Answer, ask_constantly, open_client
 
 JSON = {"Content-Type": "application/json"}
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
+
+AskAs = Callable[[str], Awaitable[Answer]]
 
 
 async def ask_over_both(question: dict[str, Any], answers: TextIO) -> None:
@@ -34,16 +38,22 @@ async def ask_over_both(question: dict[str, Any], answers: TextIO) -> None:
     """
     async with open_client() as client, grpc.aio.insecure_channel(question["grpc"]) as channel:
         ways = cycle((rest(client, question), grpc_bytes(channel, question)))
-        await ask_constantly(ways, question["rate"], answers)
+        turns = zip(ways, cycle(question["users"]), strict=True)
+        await ask_constantly((partial(_ask_as, *turn) for turn in turns), question["rate"], answers)
 
 
-def rest(client: aiohttp.ClientSession, question: dict[str, Any]) -> Ask:
+async def _ask_as(way: AskAs, user: str) -> Answer:
+    return {**await way(user), "user": user}
+
+
+def rest(client: aiohttp.ClientSession, question: dict[str, Any]) -> AskAs:
     """A way to ask over REST."""
     body = json.dumps(question["body"]).encode()
 
-    async def ask() -> Answer:
+    async def ask(user: str) -> Answer:
+        headers = {**JSON, "X-User-Id": user}
         try:
-            async with client.post(question["rest"], data=body, headers=JSON) as answer:
+            async with client.post(question["rest"], data=body, headers=headers) as answer:
                 content = await answer.text()
         except (TimeoutError, aiohttp.ClientError) as error:
             return {"face": "rest", "error": repr(error)}
@@ -54,14 +64,14 @@ def rest(client: aiohttp.ClientSession, question: dict[str, Any]) -> Ask:
     return ask
 
 
-def grpc_bytes(channel: grpc.aio.Channel, question: dict[str, Any]) -> Ask:
+def grpc_bytes(channel: grpc.aio.Channel, question: dict[str, Any]) -> AskAs:
     """A way to ask over gRPC."""
     predict = channel.unary_unary(PREDICT)
     request = base64.b64decode(question["request"])
 
-    async def ask() -> Answer:
+    async def ask(user: str) -> Answer:
         try:
-            answer = await predict(request, timeout=CALL_SECONDS)
+            answer = await predict(request, timeout=CALL_SECONDS, metadata=[("x-user-id", user)])
         except grpc.aio.AioRpcError as error:
             return {"face": "grpc", "error": f"{error.code()}: {error.details()}"}
         return {"face": "grpc", "content": base64.b64encode(answer).decode()}

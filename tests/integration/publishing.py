@@ -30,7 +30,7 @@ from ml.release.rest import RestServer
 from ml.store import Draft, Store
 
 ROWS = 300
-DIVISORS = {"good": 10, "better": 9, "best": 8}
+DIVISORS = {"good": 10, "better": 9, "best": 8, "last": 7}
 COLUMN_TYPES = {"string": pa.string(), "int": pa.int64(), "float": pa.float64()}
 
 

@@ -30,6 +30,7 @@ from ml.release.rollback import roll_back
 from ml.release.rpc import predict_request
 from ml.release.server import ModelServer
 from ml.release.wish import Wish
+from tests.integration.outgoing import load, loaded
 from tests.integration.publishing import Place
 from tests.integration.release_world import World, listed, running_serving
 from tests.integration.traffic import Reply, asking
@@ -67,18 +68,6 @@ def house_of(place: Place) -> House:
     serving = place.pipeline.serving.model_copy(update={"keep_versions": 2})
     pipeline = place.pipeline.model_copy(update={"serving": serving, "housekeeping": limits})
     return House(pipeline, place.store, (place.serving,), place.mlflow)
-
-
-def load(place: Place, version: int) -> None:
-    with ModelServer(place.serving, place.model) as server:
-        entry = server.entry().offering(version, "stable", place.served())
-        server.apply(entry, 60)
-        server.rpc.await_available(version, 60, None)
-
-
-def loaded(place: Place) -> list[int]:
-    with ModelServer(place.serving, place.model) as server:
-        return sorted(number for number, state in server.rpc.states().items() if state.name == "AVAILABLE")
 
 
 def files(place: Place) -> dict[str, int]:
