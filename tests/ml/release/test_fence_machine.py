@@ -1,4 +1,4 @@
-"""The fence, proved on random histories: nights, retries, roll-backs, trials and deaths in any order.
+"""The fence, proved on random histories: nights, retries, roll-backs, trials, alerts and deaths in any order.
 
 ``make prove-fence`` runs many more histories than the suite does.
 """
@@ -22,6 +22,7 @@ from tests.ml.release.fence_machine import FenceMachine
 from tests.ml.release.histories import Finding, Luck, World, opened_world
 from tests.ml.release.mishaps import Mishap
 from tests.ml.release.rollout_machine import RolloutMachine
+from tests.ml.release.watch_machine import WatchMachine
 
 HISTORIES = int(os.environ.get("FENCE_HISTORIES", "12"))
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
@@ -38,7 +39,7 @@ def test_no_history_puts_data_in_front_of_users_that_is_older_or_not_blessed(
 ) -> None:
     started = time.monotonic()
     histories = settings(max_examples=HISTORIES, stateful_step_count=50, phases=PHASES)
-    run_state_machine_as_test(lambda: RolloutMachine(world), settings=histories)
+    run_state_machine_as_test(lambda: WatchMachine(world), settings=histories)
     with capsys.disabled():
         print(f"\n{world.account()} in {time.monotonic() - started:.0f} s")
 
@@ -77,6 +78,23 @@ def test_a_version_that_has_served_stays_on_disk_when_its_second_push_fails(worl
 
     assert history.serving == history.numbers[history.judged[0].digest]
     assert str(history.numbers[second.digest]) in history.place.directories()
+
+
+def test_the_watch_goes_back_once_however_often_it_was_killed_on_the_way(world: World) -> None:
+    history = WatchMachine(world)
+    for day in (1, 2, 3):
+        history.run(day, BLESSED, CALM)
+        history.users_are_answered_by_what_was_blessed_and_by_older_data_only_if_a_person_wants_it()
+    second = history.server.named["stable"][1]
+
+    for at in range(9):
+        history.an_alert_fires_and_the_watch_looks(Mishap("killed", at * 4))
+        history.users_are_answered_by_what_was_blessed_and_by_older_data_only_if_a_person_wants_it()
+    for _ in range(2):
+        history.an_alert_fires_and_the_watch_looks(None)
+
+    assert history.server.named["stable"][3:] == [second]
+    assert history.place.ledger.last_served == second
 
 
 def after_a_start(world: World, tracks: str) -> RolloutMachine:
