@@ -7,6 +7,7 @@ its way back is as short as that to the previous one. Naming it is a move of tha
 from __future__ import annotations
 
 from ml.connections import MlflowConnection, ServingConnection
+from ml.errors import Misconfigured
 from ml.release.history import GOLDEN, golden_version, rolled_back, version_before
 from ml.release.ledger import Move, check_reason
 from ml.release.production import Records, publication_lock
@@ -44,6 +45,11 @@ def readmit(wish: Wish, records: Records, serving: ServingConnection) -> None:
     reason, label = check_reason(wish.reason), records.pipeline.serving.label
     with records.store.lock(publication_lock(serving)):
         version = find_target(wish.to, records, None)
+        if version.number not in (withheld := rolled_back(records.ledger.entries())):
+            raise Misconfigured(
+                f"{version.number} was not rolled back, or was readmitted since; it may be published. "
+                f"Withheld: {', '.join(map(str, sorted(withheld))) or 'none'}. Name one of these."
+            )
         records.ledger.note(Move("readmit", label, version, None, wish.who, reason))
 
 

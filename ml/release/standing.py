@@ -66,8 +66,8 @@ def observe(pipeline: Pipeline, sources: Sources, now: datetime) -> Iterator[Sam
         "model-server": lambda: _of_server(pipeline, sources),
         "router": lambda: _of_router(pipeline, sources.serving),
         "registry": lambda: _of_registry(pipeline, sources.mlflow),
+        "ledger": lambda: _of_ledger(pipeline, sources.store),
     }
-    parts["ledger"] = lambda: _of_ledger(pipeline, sources.store)
     if pipeline.serving.canary:
         parts["canary-server"] = lambda: _of_canary(pipeline, sources)
     for source, read in parts.items():

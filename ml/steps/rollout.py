@@ -92,7 +92,8 @@ def promote_canary(
 
     Args:
         pipeline: the pipeline's name.
-        judgement: ``version``, ``stable`` (what it was compared with), ``summary`` (why) and ``evidence``.
+        judgement: ``version``, ``stable`` (what it was compared with), ``summary`` (why) and ``evidence``; of
+            `watch_canary` also ``reasons``.
         run: who asks; by default the user of the operating system. Where a person was asked before, its
             ``approval`` says who has approved it (``by``) and when (``at``).
         serving: stable's model server.
@@ -148,9 +149,10 @@ def withdraw_canary(
     records, version = records_of(pipeline), int(judgement["version"])
     tracks = Tracks.of(records.pipeline, serving, canary)
     unloaded = withdraw_canary(version, _wish(judgement, run), records, tracks, mlflow)
+    why = "; ".join(judgement.get("reasons") or [judgement["summary"]])
     rest = "" if unloaded else "; its server does not answer and has not unloaded it"
     return {
-        "summary": f"canary {version} of {pipeline} is withdrawn: {judgement['summary']}{rest}",
+        "summary": f"canary {version} of {pipeline} is withdrawn: {why}{rest}",
         "url": run["url"] if run else "",
         "version": version,
         "unloaded": unloaded,

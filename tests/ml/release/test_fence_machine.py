@@ -14,6 +14,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from ml.errors import Misconfigured
 from ml.release.golden_version import readmit
 from ml.release.rollout.trial import find_last_trial
 from ml.release.router import read_share
@@ -78,6 +79,15 @@ def test_a_version_that_has_served_stays_on_disk_when_its_second_push_fails(worl
 
     assert history.serving == history.numbers[history.judged[0].digest]
     assert str(history.numbers[second.digest]) in history.place.directories()
+
+
+def test_only_what_was_rolled_back_is_readmitted(world: World) -> None:
+    history = FenceMachine(world)
+    night = history.run(1, BLESSED, CALM)
+    wish = Wish(str(history.numbers[night.digest]), "for a test", "somebody")
+
+    with pytest.raises(Misconfigured, match=r"was not rolled back, .* Withheld: none"):
+        readmit(wish, history.records, history.place.serving)
 
 
 def test_the_watch_goes_back_once_however_often_it_was_killed_on_the_way(world: World) -> None:
