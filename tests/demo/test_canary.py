@@ -30,6 +30,7 @@ from tests.demo.stack import Ports
 
 FIRST = datetime(2026, 11, 2).date()
 NIGHTS = three_nights(FIRST)
+ADVICE = "Compare these nights' verdicts in MLflow. The model that serves grows old."
 ONE, TWO, THREE = map(version_of, NIGHTS)
 
 
@@ -203,6 +204,6 @@ def test_an_alert_of_the_rules_reaches_slack_with_what_to_do(tmp_path):
     assert told.text.splitlines() == [
         "FIRING PipelineBlocked",
         "clicks has published nothing for 3 nights in a row",
-        "Compare these nights' verdicts in MLflow. The model that serves grows old.",
+        f"{ADVICE} (docs/operations.md#pipelineblocked)",
     ]
     assert told.at <= datetime.now(timezone.utc)

@@ -88,21 +88,10 @@ def filled(story: Story, expected: dict[str, str]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def cancelled(story: Story, filled: dict[str, Any]) -> int:
-    """All days once more, from the last one back, and a person who stops that during the first night."""
-    one = ("--max-active-runs", "1", "--run-backwards")
-    backfill = story.create(DAMAGED, LAST, *one, "--reprocess-behavior", "completed")
-    story.wait_until(lambda: story.states[str(LAST)] == "running", "running")
-    story.world.api.put(f"/backfills/{backfill}/cancel").raise_for_status()
-    story.wait(reports=2)
-    return backfill
-
-
-@pytest.fixture(scope="module")
-def repaired(story: Story, cancelled: int) -> int:
-    """What did not succeed once more, at once."""
+def repaired(story: Story, filled: dict[str, Any]) -> int:
+    """What did not succeed once more."""
     backfill = story.create(DAMAGED, LAST, *PARALLEL, "--reprocess-behavior", "failed")
-    story.wait(reports=3)
+    story.wait(reports=2)
     return backfill
 
 
@@ -136,20 +125,11 @@ def test_a_backfill_is_told_of_once_and_its_nights_are_silent(story: Story, fill
     assert "it belongs to a backfill" in damaged.log_text("validate_examples")
 
 
-def test_a_cancelled_backfill_is_told_of_too(story: Story, cancelled: int) -> None:
-    report = story.reports[-1]
-    told = report.get()["conf"]["backfill"]
-
-    assert report.run_id == f"backfill_{cancelled}"
-    assert len(told["nights"]) == len(DAYS)
-    assert told["failed"] == dict.fromkeys(told["nights"][:2], "it was cancelled before it began")
-    assert "2 missing" in report.output("report_backfill")["summary"]
-
-
 def test_what_failed_is_made_good_and_nothing_else_has_changed(
     story: Story, filled: dict[str, Any], repaired: int, expected: dict[str, str]
 ) -> None:
     assert list(story.states.values()) == ["failed", "success", "success"]
+    assert tries(story) == {str(DAMAGED): 2, str(NORMAL): 1, str(LAST): 1}
     assert state_of_the_world(story) == filled
     assert digests(story.world.store, "clicks") == expected
 

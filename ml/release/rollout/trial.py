@@ -80,9 +80,10 @@ def end_trial(version: int, records: Records, tracks: Tracks, mlflow: MlflowConn
         _drop_alias(label, setting.model, mlflow)
     try:
         with ModelServer(tracks.canary, setting.model) as server:
+            # Also if the file has it: an earlier try may have been killed before the server read it.
             entry = server.entry()
-            if entry.labels.get(label) == version or version in entry.versions:
-                server.apply(entry.without(version, label, None), setting.ready_seconds)
+            other = None if (named := entry.labels.get(label)) == version else named
+            server.apply(entry.without(version, label, other), setting.ready_seconds)
     except RetrainingError as error:
         log.warning(
             "the canary's server has not unloaded version %d, but no user reaches it: %s", version, error

@@ -25,7 +25,7 @@ from tests.ml.release.mishaps import Mishap
 from tests.ml.release.rollout_machine import RolloutMachine
 from tests.ml.release.watch_machine import WatchMachine
 
-HISTORIES = int(os.environ.get("FENCE_HISTORIES", "12"))
+HISTORIES = int(os.environ.get("FENCE_HISTORIES", "8"))
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
 
 
