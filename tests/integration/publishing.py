@@ -119,10 +119,13 @@ class Place:
         )
         return release.log_to_mlflow(self.pipeline, night, self.mlflow, self.store)
 
-    def push(self, day: int, model: Artifact, blessing: Artifact, production: Artifact) -> Artifact:
+    def push(
+        self, day: int, model: Artifact, blessing: Artifact, production: Artifact, approval: str = ""
+    ) -> Artifact:
         window = day_of(day)
         holdout = Window(window.end - (window.end - window.start) * 0.5, window.end)
-        push = release.Push(model, blessing, production, self.store.open(self.examples(day)), holdout)
+        examples = self.store.open(self.examples(day))
+        push = release.Push(model, blessing, production, examples, holdout, approval=approval)
         inputs: dict[str, Artifact | None] = {"model": model, "blessing": blessing}
         return self.produce("pushed_model", day, inputs, lambda draft: self.push_with(push, draft))
 

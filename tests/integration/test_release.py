@@ -149,6 +149,13 @@ def test_without_a_publication_production_is_nothing(place: Place):
     }
 
 
+def test_the_ledger_says_who_has_approved_a_push(place: Place):
+    place.push(2, **place.prepare(2), approval="approved by ada at 2026-11-03T07:00:00+00:00")
+
+    said = [line["reason"] for line in place.ledger.entries()]
+    assert said == ["approved by ada at 2026-11-03T07:00:00+00:00; for a test"] * 2
+
+
 def test_pushing_again_touches_nothing(place: Place, registry: MlflowClient):
     prepared = place.prepare(MONDAY)
     pushed = place.push(MONDAY, **prepared)
