@@ -45,7 +45,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
-    home = Path(os.environ.get("RETRAIN_HOME", "var"))
+    home = Path(os.environ.get("RETRAIN_HOME", "var")).absolute()
     commands = {"run": run, "up": up, "clean": clean}
     if len(sys.argv) != 2 or sys.argv[1] not in commands:
         sys.exit(f"expected one of {', '.join(commands)}; found {' '.join(sys.argv[1:]) or 'nothing'}")

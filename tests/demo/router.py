@@ -97,6 +97,7 @@ def running_router(
         canary: a second model server; by default ``stable`` has both tracks.
         patience: seconds that the canary is waited for before stable is asked.
     """
+    home, models = home.absolute(), models.absolute()
     shutil.copytree(CONFIGURATION, home, dirs_exist_ok=True)
     for directory in ("temp", RECORD):
         (home / directory).mkdir(exist_ok=True)
