@@ -25,7 +25,7 @@ clean-demo: install  ## Forget the demo's state
 # It starts some hundred interpreters, which is why each module is compiled once only, whatever the environment says.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: install  ## The whole suite
-	@$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(RUN) -m pytest -m "not proof" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: install  ## Without the tests that start processes
 	@$(RUN) -m pytest -m "not integration"
@@ -33,7 +33,8 @@ test-fast: install  ## Without the tests that start processes
 prove-fence: install  ## Random histories of publications against the fence, FENCE_HISTORIES of them
 	@FENCE_HISTORIES=$(FENCE_HISTORIES) $(RUN) -m pytest -q --timeout=0 tests/ml/release/test_fence_machine.py
 
-prove-backfill: install  ## A parallel backfill of 21 days in random order, against a forward walk
+prove-backfill: install  ## Backfills by Airflow on PostgreSQL, then 21 days in random order against a forward walk
+	@$(RUN) -m pytest -q -m proof tests
 	@$(RUN) -m benchmarks.backfill
 
 lint: install  ## Style, types, import contracts

@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from ml import release, steps
+from ml import release
 from ml.artifact import Artifact, Window
 from ml.config import Pipeline
 from ml.connections import MlflowConnection
@@ -228,9 +228,11 @@ def test_a_night_that_failed_is_missing_though_it_was_logged_once(
     assert (row["outcome"], row["missing"]) == ("missing", "Unavailable: no broker answered")
 
 
-def test_a_backfill_that_nobody_reported_names_those_that_were(mlflow: MlflowConnection) -> None:
+def test_a_backfill_that_nobody_reported_names_those_that_were(
+    pipeline: Pipeline, mlflow: MlflowConnection
+) -> None:
     with pytest.raises(Misconfigured, match="none was reported yet"):
-        steps.read_backfill("clicks", "airflow/9", mlflow=mlflow)
+        release.read_backfill(pipeline, "airflow/9", mlflow)
 
 
 def test_a_reported_backfill_can_be_read_back(

@@ -26,6 +26,7 @@ from tests.integration.backfilling import (
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.proof,
     pytest.mark.timeout(3600),
     pytest.mark.skipif(find_programs() is None, reason=INSTALL),
 ]
