@@ -24,7 +24,7 @@ clean-demo: install  ## Forget the demo's state
 
 # It starts some hundred interpreters, which is why each module is compiled once only, whatever the environment says.
 test: export PYTHONDONTWRITEBYTECODE :=
-test: install  ## The whole suite
+test: install  ## The suite
 	@$(RUN) -m pytest -m "not proof" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: install  ## Without the tests that start processes

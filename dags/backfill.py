@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow.sdk import DAG, Param
-from retraining.operators import run_step
+from retraining.operators import MLFLOW, run_step
 from retraining.planning import REPROCESS_BEHAVIORS, PlanOperator
 from retraining.policies import RETRIES
 
@@ -52,6 +52,6 @@ for pipeline in steps.load_valid_pipelines():
         servers = {
             "kafka": pipeline.landing.connection,
             "serving": pipeline.serving.connection,
-            "mlflow": "mlflow_default",
+            **MLFLOW,
         }
         run_step(steps.plan_backfill, days, servers, PlanOperator)

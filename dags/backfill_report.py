@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, Param
 from retraining.notifications import notify
-from retraining.operators import TellOperator, run_step
+from retraining.operators import MLFLOW, TellOperator, run_step
 from retraining.policies import RETRIES
 
 from ml import steps
@@ -28,5 +28,5 @@ for pipeline in steps.load_valid_pipelines():
         doc_md=__doc__,
     ):
         told = {"pipeline": pipeline.name, "backfill": "{{ params.backfill }}"}
-        report = run_step(steps.report_backfill, told, {"mlflow": "mlflow_default"})
+        report = run_step(steps.report_backfill, told, MLFLOW)
         TellOperator(task_id="tell", report=report)

@@ -6,7 +6,7 @@ import pendulum
 from airflow.sdk import DAG, CronTriggerTimetable, Param
 from retraining.housekeeping import HousekeepingOperator
 from retraining.notifications import notify
-from retraining.operators import run_step
+from retraining.operators import MLFLOW, run_step
 from retraining.policies import RETRIES
 
 from ml import steps
@@ -14,9 +14,7 @@ from ml import steps
 DRY_RUN = Param(False, type="boolean", title="Dry run", description="Only say what would be removed, and why")
 
 for pipeline in steps.load_valid_pipelines():
-    connections = {"serving": pipeline.serving.connection, "mlflow": "mlflow_default"}
-    if pipeline.serving.canary and pipeline.serving.canary.servers == "two":
-        connections["canary"] = pipeline.serving.canary.connection
+    connections = pipeline.serving.connections | MLFLOW
     with DAG(
         dag_id=f"housekeeping_{pipeline.name}",
         description=f"Remove what is no longer needed of {pipeline.name}",

@@ -9,13 +9,12 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import DAG, CronDataIntervalTimetable
 from retraining.notifications import notify
-from retraining.operators import BranchOperator, TellOperator, run_step
+from retraining.operators import MLFLOW, RUN, BranchOperator, TellOperator, run_step
 from retraining.policies import RETRIES
 
 from ml import steps
 
 DAY = {"start": "{{ data_interval_start }}", "end": "{{ data_interval_end }}"}
-RUN = {"key": "{{ dag.dag_id }}/{{ run_id }}", "url": "{{ ti.log_url.split('/tasks/')[0] }}"}
 NO_DOUBT, DOUBT = "nobody_is_told", "tell_that_it_is_doubted"
 BRANCHES = {"CONFIRMED": NO_DOUBT, "INCONCLUSIVE": NO_DOUBT, "DOUBTED": DOUBT}
 
@@ -23,7 +22,6 @@ for pipeline in steps.load_valid_pipelines():
     if (canary := pipeline.serving.canary) is None or canary.realised is None:
         continue
     serving = {"serving": pipeline.serving.connection}
-    own_server = {"canary": canary.connection} if canary.servers == "two" else {}
     with DAG(
         dag_id=f"realised_{pipeline.name}",
         description=f"Judge the day's canaries by realised labels: {pipeline.description}",
@@ -43,7 +41,7 @@ for pipeline in steps.load_valid_pipelines():
         examples = run_step(steps.land_examples, day, {"kafka": pipeline.landing.connection})
         judged = {"predictions": predictions, "examples": examples}
         realised = run_step(steps.judge_realised, judged)
-        servers = serving | own_server | {"mlflow": "mlflow_default"}
+        servers = pipeline.serving.connections | MLFLOW
         recorded = run_step(steps.record_realised, {"realised": realised, "run": RUN}, servers)
         branch = BranchOperator(task_id="decide", answer=recorded, branches=BRANCHES)
         settled >> trials >> examples

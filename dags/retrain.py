@@ -9,15 +9,13 @@ from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, TriggerRule
 from retraining.approval import ask_for_approval
 from retraining.notifications import notify
-from retraining.operators import LogOperator, PushOperator, TrainOperator, run_step
+from retraining.operators import MLFLOW, RUN, LogOperator, PushOperator, TrainOperator, run_step
 from retraining.policies import RETRIES
 
 from ml import steps
 
 ALL_DONE = TriggerRule.ALL_DONE
-MLFLOW = {"mlflow": "mlflow_default"}
 NIGHT = {"start": "{{ data_interval_start }}", "end": "{{ data_interval_end }}"}
-RUN = {"key": "{{ dag.dag_id }}/{{ run_id }}", "url": "{{ ti.log_url.split('/tasks/')[0] }}"}
 REFRESH = Param(
     "", type="string", description="A reason to judge against what serves now, not what served then"
 )
@@ -37,9 +35,7 @@ LANDING = {"accept_gap": "{{ params.accept_gap }}", "refresh": "{{ params.refres
 for pipeline in steps.load_valid_pipelines():
     kafka = {"kafka": pipeline.landing.connection}
     serving = {"serving": pipeline.serving.connection}
-    canary = pipeline.serving.canary
-    own_server = {"canary": canary.connection} if canary and canary.servers == "two" else {}
-    trial = [Asset(f"canary_{pipeline.name}")] if canary else []
+    trial = [Asset(f"canary_{pipeline.name}")] if pipeline.serving.canary else []
     with DAG(
         dag_id=f"retrain_{pipeline.name}",
         description=pipeline.description,
@@ -82,7 +78,7 @@ for pipeline in steps.load_valid_pipelines():
             question = run_step(steps.describe_night, published)
             approved = ask_for_approval(question, verdicts, approval.response_hours)
             published = {**published, "approval": approved}
-        servers = serving | MLFLOW | own_server
+        servers = pipeline.serving.connections | MLFLOW
         pushed = run_step(steps.push_model, published, servers, PushOperator, outlets=trial)
         settled >> [production, examples]
         [drift_report, evaluation] >> pushed

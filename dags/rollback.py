@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, Param
 from retraining.notifications import notify
-from retraining.operators import run_step
+from retraining.operators import MLFLOW, RUN, run_step
 from retraining.policies import RETRIES
 
 from ml import steps
 
 WHO = "{{ dag.dag_id }}/{{ run_id }} ({{ dag_run.triggering_user_name or 'nobody' }})"
-RUN = {"key": WHO, "url": "{{ ti.log_url.split('/tasks/')[0] }}"}
 TO = """Users get it within seconds. **previous** is the last older version that has served and was not rolled
 back; it is looked up when this runs, while the list is some minutes old. Times are UTC."""
 REASON = Param(
@@ -22,7 +21,7 @@ REASON = Param(
 )
 
 for pipeline in steps.load_valid_pipelines():
-    connections = {"serving": pipeline.serving.connection, "mlflow": "mlflow_default"}
+    connections = {"serving": pipeline.serving.connection, **MLFLOW}
     destinations = steps.versions_to_go_back_to(pipeline.name)
     to = Param(
         "previous",
@@ -44,4 +43,6 @@ for pipeline in steps.load_valid_pipelines():
         doc_md=steps.roll_back.__doc__,
     ):
         wish = {"to": "{{ params.to }}", "reason": "{{ params.reason }}"}
-        run_step(steps.roll_back, {"pipeline": pipeline.name, **wish, "run": RUN}, connections)
+        run_step(
+            steps.roll_back, {"pipeline": pipeline.name, **wish, "run": {**RUN, "key": WHO}}, connections
+        )

@@ -5,19 +5,17 @@ from __future__ import annotations
 from airflow.sdk import DAG, Asset
 from retraining.approval import ask_for_approval
 from retraining.notifications import notify
-from retraining.operators import BranchOperator, TellOperator, WatchOperator, run_step
+from retraining.operators import MLFLOW, RUN, BranchOperator, TellOperator, WatchOperator, run_step
 from retraining.policies import RETRIES
 
 from ml import steps
 
-RUN = {"key": "{{ dag.dag_id }}/{{ run_id }}", "url": "{{ ti.log_url.split('/tasks/')[0] }}"}
 BRANCHES = {"ROLL_BACK": "withdraw_canary", "HOLD": "tell_that_it_is_held"}
 
 for pipeline in steps.load_valid_pipelines():
     if (canary := pipeline.serving.canary) is None:
         continue
-    own_server = {"canary": canary.connection} if canary.servers == "two" else {}
-    servers = {"serving": pipeline.serving.connection, "mlflow": "mlflow_default", **own_server}
+    servers = pipeline.serving.connections | MLFLOW
     prometheus = {"prometheus": canary.rollout.connection}
     with DAG(
         dag_id=f"rollout_{pipeline.name}",

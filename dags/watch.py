@@ -5,16 +5,14 @@ from __future__ import annotations
 import pendulum
 from airflow.sdk import DAG, CronTriggerTimetable
 from retraining.notifications import notify_of_first
-from retraining.operators import TellNewsOperator, run_step
+from retraining.operators import MLFLOW, RUN, TellNewsOperator, run_step
 from retraining.policies import RETRIES
 
 from ml import steps
 
-RUN = {"key": "{{ dag.dag_id }}/{{ run_id }}", "url": "{{ ti.log_url.split('/tasks/')[0] }}"}
-
 for pipeline in steps.load_valid_pipelines():
     watch = pipeline.serving.watch
-    connections = {"serving": pipeline.serving.connection, "mlflow": "mlflow_default"}
+    connections = {"serving": pipeline.serving.connection, **MLFLOW}
     if watch:
         connections["prometheus"] = watch.connection
     with DAG(

@@ -149,8 +149,7 @@ class Walk:
 
     @property
     def _canary(self) -> ServingConnection | None:
-        canary = steps.load_pipeline(self.pipeline).serving.canary
-        has_server = canary is not None and canary.servers == "two"
+        has_server = "canary" in steps.load_pipeline(self.pipeline).serving.connections
         return ServingConnection.from_variable(CANARY_VARIABLE) if has_server else None
 
     @property

@@ -76,6 +76,12 @@ class Serving(Section):
     approval: Approval | None = Field(None, exclude=True)
     watch: Watch | None = Field(None, exclude=True)
 
+    @property
+    def connections(self) -> dict[str, str]:
+        """The Airflow Connections of the model servers: ``serving``, and ``canary`` if that has its own."""
+        own = {"canary": self.canary.connection} if self.canary and self.canary.servers == "two" else {}
+        return {"serving": self.connection, **own}
+
     @model_validator(mode="after")
     def _two_labels(self) -> Self:
         if self.canary and self.canary.label == self.label:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
 from ml.errors import RetrainingError
-from ml.release.history import GOLDEN, golden_version, passages, rolled_back, version_before
+from ml.release.history import GOLDEN, arrivals, golden_version, rolled_back, version_before
 from ml.release.production import Records
 from ml.release.versions import Version
 from ml.release.wish import PREVIOUS
@@ -35,9 +35,11 @@ def destinations(records: Records) -> dict[str, str]:
     A version can be gone back to if it has golden requests, for then it has answered right once, and its
     model is still in the store, for then its files can be staged if the model server has them no more.
     """
-    versions = [version for number in records.known_answers.versions() if (version := _find(number, records))]
+    numbers = records.known_answers.versions()
+    versions = [version for number in numbers if (version := _find(number, records))]
     lines = _lines(records)
-    named, fates = _named(records, lines), _fates(records, lines)
+    named = _named(records, lines)
+    fates = _fates(numbers, lines, records.pipeline.serving.label) if lines else {}
     told = {version.number: _tell(version, fates, records) for version in versions}
     ways = {name: f"{name}: {told.get(number, NONE)}" for name, number in named.items()}
     marks = {number: f", {name}" for name, number in named.items()}
@@ -68,10 +70,10 @@ def _named(records: Records, lines: Sequence[Line]) -> dict[str, int]:
     return {PREVIOUS: previous or NO_VERSION, GOLDEN: golden_version(lines) or NO_VERSION}
 
 
-def _fates(records: Records, lines: Sequence[Line]) -> dict[int, str]:
+def _fates(numbers: Iterable[int], lines: Sequence[Line], label: str) -> dict[int, str]:
     """What the ledger says became of each version."""
-    done = [passage for passage in passages(lines, records.pipeline.serving.label) if passage.moved_at]
-    fates = {number: "never served to all" for number in records.known_answers.versions() if lines}
+    done = arrivals(lines, label)
+    fates = dict.fromkeys(numbers, "never served to all")
     fates |= {one.to: f"served until {_minute(following.line)}" for one, following in pairwise(done)}
     for number, line in rolled_back(lines).items():
         reason = textwrap.shorten(line["reason"], MAX_REASON, placeholder=" …")

@@ -69,6 +69,11 @@ def passages(lines: Iterable[Line], label: str) -> list[Passage]:
     return found
 
 
+def arrivals(lines: Iterable[Line], label: str) -> list[Passage]:
+    """The moves of a label that are known to have come to their end, oldest first."""
+    return [passage for passage in passages(lines, label) if passage.moved_at]
+
+
 def served_at(lines: Iterable[Line], label: str, moment: datetime) -> ServedThen:
     """What the label named at a moment, as far as the ledger can tell."""
     served, on_the_way = None, None
@@ -116,18 +121,18 @@ def canary_on_trial(lines: Iterable[Line], label: str) -> Line | None:
 def version_before(lines: Sequence[Line], label: str, served: int | None) -> int | None:
     """Where ``previous`` leads: the last older version that has served and was not rolled back."""
     condemned = rolled_back(lines)
-    for passage in reversed(passages(lines, label)):
+    for passage in reversed(arrivals(lines, label)):
         candidate = passage.to
         is_older = served is None or candidate < served
-        if passage.moved_at and candidate != served and is_older and candidate not in condemned:
+        if candidate != served and is_older and candidate not in condemned:
             return candidate
     return None
 
 
 def golden_version(lines: Iterable[Line]) -> int | None:
     """The version that a person named golden; None if nobody has."""
-    done = [passage.to for passage in passages(lines, GOLDEN) if passage.moved_at]
-    return done[-1] if done else None
+    named = arrivals(lines, GOLDEN)
+    return named[-1].to if named else None
 
 
 def _ends_trial(line: Line) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
@@ -16,22 +17,21 @@ TIMEOUT_SECONDS = 30.0
 Sample = dict[str, Any]
 
 
+@contextmanager
+def open_prometheus(connection: PrometheusConnection) -> Iterator[Prometheus]:
+    """A Prometheus for the time of the block."""
+    with httpx.Client(base_url=connection.address, timeout=TIMEOUT_SECONDS) as client:
+        yield Prometheus(client)
+
+
 class Prometheus:
     """One Prometheus.
 
     Every question raises `Unavailable` if it does not answer, and `Misconfigured` if it is none.
     """
 
-    def __init__(self, connection: PrometheusConnection) -> None:
-        self._client = httpx.Client(base_url=connection.address, timeout=TIMEOUT_SECONDS)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client.close()
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
 
     def query(self, expression: str, at: datetime) -> list[Sample]:
         """The samples of an expression at a moment: ``metric``, its labels, and ``value``, (time, text)."""

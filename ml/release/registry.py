@@ -95,22 +95,19 @@ class Registry:
             Misconfigured: if the model was not logged.
         """
         version = self.find_logged(line["model"])
-        self._tag(version, {SERVED_AS: str(line["to"])})
+        self.tag(version, {SERVED_AS: str(line["to"])})
         self._client.set_model_version_tag(self.name, version.version, LINE, canonical_json(line))
         if line["action"] == "rollback" and line["from"] and (left := self.find_served(line["from"])):
-            self._tag(left, {ROLLED_BACK: f"{line['time']} by {line['who']}: {line['reason']}"})
+            self.tag(left, {ROLLED_BACK: f"{line['time']} by {line['who']}: {line['reason']}"})
         self._client.set_registered_model_tag(self.name, HEAD, f"{line['line']} {digest_of(line)}")
         self._client.set_registered_model_alias(self.name, alias, version.version)
 
-    def describe(self, digest: str, tags: Mapping[str, str]) -> ModelVersion:
-        """Tag the version of a logged model, and its run.
-
-        Raises:
-            Misconfigured: if the model was not logged.
-        """
-        version = self.find_logged(digest)
-        self._tag(version, tags)
-        return version
+    def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Tag a version, and the run that it was logged in."""
+        for name, value in tags.items():
+            self._client.set_model_version_tag(self.name, version.version, name, value)
+            if version.run_id:
+                self._client.set_tag(version.run_id, name, value)
 
     def drop_alias(self, alias: str) -> None:
         """Take an alias away, if it is there."""
@@ -126,12 +123,6 @@ class Registry:
         models = self._client.search_registered_models(f"name = '{self.name}'", max_results=1)
         text = models[0].tags.get(HEAD) if models else None
         return (int(text.split()[0]), text.split()[1]) if text else None
-
-    def _tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
-        for name, value in tags.items():
-            self._client.set_model_version_tag(self.name, version.version, name, value)
-            if version.run_id:
-                self._client.set_tag(version.run_id, name, value)
 
     def _aliased(self, alias: str) -> ModelVersion | None:
         models = self._client.search_registered_models(f"name = '{self.name}'", max_results=1)

@@ -17,6 +17,10 @@ from retraining.connections import read_connection
 from retraining.links import MlflowRunLink
 from retraining.notifications import notify, tell
 
+# Who runs a step, for its argument ``run``; and the connection of all that ask MLflow.
+RUN = {"key": "{{ dag.dag_id }}/{{ run_id }}", "url": "{{ ti.log_url.split('/tasks/')[0] }}"}
+MLFLOW = {"mlflow": "mlflow_default"}
+
 
 class StepOperator(BaseOperator):
     """Runs one function of ``ml.steps`` and hands its artifact on.

@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from ml.connections import PrometheusConnection
 from ml.errors import Unavailable
-from ml.release.prometheus import Prometheus
+from ml.release.prometheus import Prometheus, open_prometheus
 from ml.release.rollout.proportion import Proportion
+from ml.trials import CANARY, STABLE
 
-STABLE, CANARY = "stable", "canary"
 # What a counter has grown by, exactly: the difference; only where it was reset meanwhile, Prometheus'
 # estimate; and all of a counter that came into being meanwhile, which increase() would begin to count late.
 GROWTH = (
@@ -30,6 +30,11 @@ class Histogram:
     """
 
     at_most: Mapping[float, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, at_most: Mapping[str, int]) -> Self:
+        """From bounds as Prometheus and the evidence spell them, in any order."""
+        return cls(dict(sorted((float(bound), count) for bound, count in at_most.items())))
 
     @property
     def count(self) -> int:
@@ -133,7 +138,7 @@ def observe(model: str, since: datetime, until: datetime, connection: Prometheus
     Prometheus' own silence is an observation too: it is said in ``problem``, and nothing was seen.
     """
     try:
-        with Prometheus(connection) as prometheus:
+        with open_prometheus(connection) as prometheus:
             reading = Reading(prometheus, model, since, until)
             return Observations(since, until, reading.answers(STABLE), reading.answers(CANARY))
     except Unavailable as error:
@@ -169,8 +174,8 @@ class Reading:
         return Answers(
             ok=outcomes.get("ok", 0),
             failed=outcomes.get("failed", 0),
-            seconds=_histogram(seconds),
-            scores=_histogram(scores),
+            seconds=Histogram.of(seconds),
+            scores=Histogram.of(scores),
         )
 
     def _growth(self, counter: str, track: str, label: str) -> dict[str, int]:
@@ -178,7 +183,3 @@ class Reading:
         length = f"{max(1, math.ceil((self.until - self.since).total_seconds()))}s"
         samples = self.prometheus.query(f"sum by ({label}) ({GROWTH.format(series, length)})", self.until)
         return {sample["metric"][label]: round(float(sample["value"][1])) for sample in samples}
-
-
-def _histogram(growth: Mapping[str, int]) -> Histogram:
-    return Histogram(dict(sorted((float(bound), count) for bound, count in growth.items())))

@@ -36,7 +36,7 @@ def _tracks(evidence: Mapping[str, Any]) -> Iterator[str]:
 
 def _row(answers: Mapping[str, Any]) -> list[str]:
     ok, failed = answers["ok"], answers["failed"]
-    seconds, scores = (_histogram(answers[name]) for name in ("seconds", "scores"))
+    seconds, scores = (Histogram.of(answers[name]) for name in ("seconds", "scores"))
     share = f"{failed:,} ({failed / (ok + failed):.2%})" if ok + failed else "none"
     times = [_known(seconds.quantile(part) * 1000, ".1f", " ms") for part in (0.5, 0.99)]
     return [f"{ok:,}", share, *times, _known(scores.quantile(0.5), ".3f")]
@@ -44,7 +44,3 @@ def _row(answers: Mapping[str, Any]) -> list[str]:
 
 def _known(value: float, spelling: str, unit: str = "") -> str:
     return "unknown" if math.isnan(value) else f"{value:{spelling}}{unit}"
-
-
-def _histogram(at_most: Mapping[str, int]) -> Histogram:
-    return Histogram(dict(sorted((float(bound), count) for bound, count in at_most.items())))

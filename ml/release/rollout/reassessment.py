@@ -21,7 +21,7 @@ from ml.release.ledger import MAX_REASON, Move
 from ml.release.production import Records
 from ml.release.rollout.tracks import Tracks, canary_of
 from ml.release.rollout.trial import find_trial
-from ml.release.run_labels import shorten
+from ml.release.run_labels import MAX_TAG, shorten
 from ml.release.versions import Version
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def record_realised(
         for trial in content["trials"]:
             _note(trial, realised, records, who)
         said = [_describe(trial, records) for trial in content["trials"]]
-    for trial in content["trials"]:
-        _mirror(trial, content["day"], realised, records, mlflow)
+    _mirror(realised, records, mlflow)
     return said
 
 
@@ -112,24 +111,24 @@ def _command(version: int, records: Records) -> str:
     return ""
 
 
-def _mirror(
-    trial: dict[str, Any], day: str, realised: Artifact, records: Records, mlflow: MlflowConnection
-) -> None:
+def _mirror(realised: Artifact, records: Records, mlflow: MlflowConnection) -> None:
     from ml.release.registry import Registry
-    from ml.release.run_labels import MAX_TAG
     from ml.release.tracking import open_mlflow
 
-    reasons = shorten("; ".join(trial["reasons"]), MAX_TAG)
-    tags = {DAY: day, VERDICT: trial["verdict"], REASONS: reasons}
-    file = records.store.open(realised) / "realised.json"
+    content, file = records.store.read_json(realised), records.store.open(realised) / "realised.json"
     with open_mlflow(mlflow) as client:
         registry = Registry(client, records.pipeline.serving.model)
-        digest = _version(trial["version"], records).model["digest"]
-        is_last_word = registry.find_logged(digest).tags.get(DAY, "") <= day
-        run_id = registry.describe(digest, tags if is_last_word else {}).run_id
-        if run_id:
-            client.log_batch(run_id, metrics=list(_metrics(trial, day)))
-            client.log_artifact(run_id, str(file), f"realised/{day}")
+        for trial in content["trials"]:
+            logged = registry.find_logged(_version(trial["version"], records).model["digest"])
+            if logged.tags.get(DAY, "") <= content["day"]:
+                registry.tag(logged, _tags(trial, content["day"]))
+            if logged.run_id:
+                client.log_batch(logged.run_id, metrics=list(_metrics(trial, content["day"])))
+                client.log_artifact(logged.run_id, str(file), f"realised/{content['day']}")
+
+
+def _tags(trial: dict[str, Any], day: str) -> dict[str, str]:
+    return {DAY: day, VERDICT: trial["verdict"], REASONS: shorten("; ".join(trial["reasons"]), MAX_TAG)}
 
 
 def _metrics(trial: dict[str, Any], day: str) -> Iterator[Metric]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ml.connections import MlflowConnection
 from ml.errors import RetrainingError, Withheld
-from ml.release.history import Line, canary_on_trial, passages
+from ml.release.history import Line, arrivals, canary_on_trial
 from ml.release.ledger import Ledger
 from ml.release.production import Records
 from ml.release.registry import Registry
@@ -106,7 +106,7 @@ def _trial(line: Line, records: Records) -> Trial | None:
     if version is None:
         return None
     lines, label = records.ledger.entries(), records.pipeline.serving.label
-    moments = [passage.moved_at for passage in passages(lines, label) if passage.moved_at]
+    moments = [arrival.moved_at for arrival in arrivals(lines, label) if arrival.moved_at]
     return Trial(version, records.ledger.last_served, max([datetime.fromisoformat(line["time"]), *moments]))
 
 

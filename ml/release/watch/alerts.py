@@ -9,9 +9,9 @@ from typing import Any
 
 from ml.connections import PrometheusConnection
 from ml.errors import Misconfigured
-from ml.release.prometheus import Prometheus
+from ml.release.prometheus import Prometheus, open_prometheus
+from ml.trials import STABLE
 
-STABLE = "stable"
 # An alert that was there so shortly before a move flickers, or Prometheus forgot its age in a restart.
 BEFORE = timedelta(minutes=30)
 
@@ -56,7 +56,7 @@ def read_alerts(
         Unavailable: if Prometheus does not answer.
         Misconfigured: if it does not know one of the names, or cannot evaluate its rule.
     """
-    with Prometheus(connection) as prometheus:
+    with open_prometheus(connection) as prometheus:
         rules = prometheus.alert_rules()
         _check_known(names, rules)
         firing = [active for rule in rules if rule["name"] in names for active in _firing(rule, model)]

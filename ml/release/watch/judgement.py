@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from ml.release.history import Passage, golden_version, passages, rolled_back, version_before
+from ml.release.history import Passage, arrivals, golden_version, rolled_back, version_before
 from ml.release.versions import Version
 from ml.release.watch.alerts import Alert
 
@@ -43,7 +43,7 @@ class Standing:
     @property
     def arrival(self) -> Passage | None:
         """The move that has brought what is served; None if the ledger knows of another, or of none."""
-        done = [passage for passage in passages(self.lines, self.label) if passage.moved_at]
+        done = arrivals(self.lines, self.label)
         return done[-1] if done and done[-1].to == self.served else None
 
     @property
