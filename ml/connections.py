@@ -115,6 +115,10 @@ class ServingConnection(Connection):
     config_file: Path
     predictions_dir: Path | None = None
 
+    def version_directory(self, model: str, version: int) -> Path:
+        """Where a version's files are, as we see it."""
+        return self.models_dir / model / str(version)
+
 
 class PrometheusConnection(Connection):
     """How to reach the Prometheus that counts what each track answers.

@@ -34,10 +34,10 @@ class LabelMove(ABC):
     def load(self) -> None:
         """Have the server load the version beside the served one; the label stays."""
         number, seconds = self.move.version.number, self.records.pipeline.serving.ready_seconds
-        before = self.server.rpc.states().get(number)
+        before = self.server.rest.states().get(number)
         entry = self.server.entry().offering(number, self.move.label, self.move.previous)
         self.server.apply(entry, seconds)
-        self.server.rpc.await_available(number, seconds, before)
+        self.server.rest.await_available(number, seconds, before)
 
     def announce(self) -> None:
         """Say in the ledger that the label is about to move."""

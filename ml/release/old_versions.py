@@ -184,7 +184,7 @@ def _await_unloaded(server: ModelServer, versions: set[int], seconds: float) -> 
     """Wait until a server says of itself that the versions have ended, or knows nothing of them."""
 
     def loaded() -> list[str]:
-        states = server.rpc.states()
+        states = server.rest.states()
         named = ((version, states[version].name) for version in sorted(versions & states.keys()))
         return [f"{version} {name}" for version, name in named if name != ENDED]
 
@@ -197,5 +197,5 @@ def _await_unloaded(server: ModelServer, versions: set[int], seconds: float) -> 
         raise Unavailable(
             f"the model server still has {', '.join(loaded())} of {server.model} after {seconds:g} s, "
             "although its config names them no more. Expected it to unload them; until it has, their files "
-            "stay. Is another server behind the gRPC address than the one that reads the config file?"
+            "stay. Is another server behind the REST address than the one that reads the config file?"
         ) from error

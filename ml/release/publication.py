@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ from ml.release.push import Push
 from ml.release.registry import Registry
 from ml.release.run_labels import shorten
 from ml.release.server import ModelServer
-from ml.release.staging import stage, unstage, warmup_requests
+from ml.release.staging import stage, unstage, write_warmup
 from ml.release.tracking import open_mlflow
 from ml.release.versions import Version
 
@@ -124,8 +124,9 @@ class Publication(LabelMove):
 
     def stage(self) -> None:
         """Complete the version's directory."""
-        warmup = warmup_requests(self.server.model, self._columns, self._setting.warmup_requests)
-        stage(self.records.store, self.push.model, self.server.directory(self.version.number), warmup)
+        target, count = self.server.directory(self.version.number), self._setting.warmup_requests
+        warmup = partial(write_warmup, model=self.server.model, columns=self._columns, count=count)
+        stage(self.records.store, self.push.model, target, warmup if count else None)
 
     def ask_golden(self) -> None:
         """Ask the version by its number for rows with known answers."""

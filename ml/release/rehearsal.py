@@ -70,12 +70,12 @@ def _rehearse(records: Records, scratch: ServingConnection, version: Version) ->
     setting, number = records.pipeline.serving, version.number
     with records.store.lock(publication_lock(scratch)), ModelServer(scratch, setting.model) as server:
         try:
-            stage(records.store, version.model, server.directory(number), warmup=[])
-            before = server.rpc.states().get(number)
+            stage(records.store, version.model, server.directory(number))
+            before = server.rest.states().get(number)
             started = time.monotonic()
             loading = server.entry().offering(number, setting.label, None)
             server.apply(loading, setting.ready_seconds)
-            server.rpc.await_available(number, setting.ready_seconds, before)
+            server.rest.await_available(number, setting.ready_seconds, before)
             difference = records.known_answers.ask(number, server.rest)
             server.apply(loading.labelled(number, setting.label), setting.ready_seconds)
             _check_label(server, setting.label, number)

@@ -1,27 +1,54 @@
-"""The model server over REST: which version a label really names, and predictions.
+"""The model server over REST: which version a label really names, states of versions, and predictions.
 
-This face needs no TensorFlow, so reading the production pointer is a matter of milliseconds.
+This face needs no TensorFlow, whose import takes seconds: moving a label is a matter of milliseconds.
 """
 
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
+from tenacity import RetryError, Retrying, retry_if_exception_type, retry_if_result, stop_after_delay
+from tenacity.wait import wait_exponential
 
 from ml.connections import ServingConnection
-from ml.errors import Misconfigured, Unavailable
-from ml.release.failures import NotServable
+from ml.errors import Misconfigured, RetrainingError, Unavailable
+from ml.release.failures import LoadFailed, NotServable
 
 if TYPE_CHECKING:
     import numpy as np
 
 TIMEOUT_SECONDS = 30.0
 
+AVAILABLE = "AVAILABLE"
 # What TensorFlow Serving's ServerCore says of a label that no config has set.
 NO_SUCH_LABEL = "Unrecognized servable version label"
+# A failure of an earlier try stays in the states until the server has looked at its directories again,
+# once a second by default.
+OLD_NEWS_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class VersionState:
+    """Where a version stands.
+
+    Attributes:
+        name: START, LOADING, AVAILABLE, UNLOADING or END.
+        error: the server's message; empty if there is none.
+    """
+
+    name: str
+    error: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether loading was given up."""
+        return self.name == "END" and bool(self.error)
 
 
 class RestServer:
@@ -52,7 +79,7 @@ class RestServer:
         answer = self._get(f"/v1/models/{self._model}/labels/{label}/metadata")
         if answer.status_code == httpx.codes.OK:
             return int(answer.json()["model_spec"]["version"])
-        if NO_SUCH_LABEL in answer.text or not self._knows_model():
+        if NO_SUCH_LABEL in answer.text or self._states() is None:
             return None
         if answer.status_code in (httpx.codes.NOT_FOUND, httpx.codes.SERVICE_UNAVAILABLE):
             raise Unavailable(
@@ -61,16 +88,53 @@ class RestServer:
             )
         raise self._strange(answer)
 
-    def is_available(self, version: int) -> bool:
-        """Whether the server answers requests for a version, by its number.
+    def states(self) -> dict[int, VersionState]:
+        """Version → state, of all versions that the server has heard of.
 
         Raises:
             Unavailable: if the server does not answer.
+            Misconfigured: if the server answers otherwise than a model server does.
         """
-        answer = self._get(f"/v1/models/{self._model}/versions/{version}")
-        if answer.status_code != httpx.codes.OK:
-            return False
-        return any(status["state"] == "AVAILABLE" for status in answer.json()["model_version_status"])
+        return self._states() or {}
+
+    def is_available(self, version: int) -> bool:
+        """Whether the server answers requests for a version, by its number. Raises as `states`."""
+        state = self.states().get(version)
+        return state is not None and state.name == AVAILABLE
+
+    def await_available(self, version: int, seconds: float, before: VersionState | None) -> None:
+        """Wait until a version is AVAILABLE.
+
+        Args:
+            version: which.
+            seconds: how long at most.
+            before: its state before it was asked for. The failure of an earlier try is not this one's.
+
+        Raises:
+            LoadFailed: with the server's message, if it gives up.
+            Unavailable: if it takes longer.
+        """
+        started = time.monotonic()
+
+        def is_available() -> bool:
+            state = self.states().get(version)
+            if state and state.failed and (state != before or time.monotonic() > started + OLD_NEWS_SECONDS):
+                raise self._load_failed(version, state)
+            return state is not None and state.name == AVAILABLE
+
+        retrying = Retrying(
+            stop=stop_after_delay(seconds),
+            wait=wait_exponential(0.05, max=1.0),
+            retry=retry_if_result(lambda available: not available) | retry_if_exception_type(Unavailable),
+        )
+        try:
+            retrying(is_available)
+        except RetryError as error:
+            raise Unavailable(
+                f"version {version} of {self._model} was not AVAILABLE after {seconds:g} s; the model "
+                f"server at {self._address} has {self._described()}. Look at its log, or raise "
+                "serving.ready_seconds."
+            ) from error
 
     def predict(self, version: int, columns: dict[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
         """Scores of rows, asked of a version by its number.
@@ -99,14 +163,30 @@ class RestServer:
             )
         return np.asarray(answer.json()["outputs"], np.float64).reshape(-1)
 
-    def _knows_model(self) -> bool:
+    def _states(self) -> dict[int, VersionState] | None:
+        """None if the server does not know the model."""
         answer = self._get(f"/v1/models/{self._model}")
         if answer.status_code == httpx.codes.OK:
-            return True
+            told = answer.json().get("model_version_status", [])
+            return {int(status["version"]): _state(status) for status in told}
         # A 404 of any other server must not be taken for "nothing is served yet".
         if answer.status_code == httpx.codes.NOT_FOUND and answer.text.lstrip().startswith("{"):
-            return False
+            return None
         raise self._strange(answer)
+
+    def _load_failed(self, version: int, state: VersionState) -> LoadFailed:
+        return LoadFailed(
+            f"the model server at {self._address} could not load version {version} of {self._model}: "
+            f"{state.error}. Users are still answered by the version before. Mend the model, or give the "
+            "server what it lacks."
+        )
+
+    def _described(self) -> str:
+        try:
+            states = self.states()
+        except RetrainingError as error:
+            return f"not answered ({error})"
+        return ", ".join(f"{version} {state.name}" for version, state in sorted(states.items())) or "none"
 
     def _get(self, path: str) -> httpx.Response:
         return self._send("GET", path)
@@ -130,3 +210,8 @@ class RestServer:
 
 def _error(answer: httpx.Response) -> str:
     return answer.text.strip()[:500]
+
+
+def _state(told: Mapping[str, Any]) -> VersionState:
+    status = told["status"]
+    return VersionState(told["state"], "" if status["error_code"] == "OK" else status["error_message"])

@@ -9,7 +9,7 @@
 | move_alias | MLflow says the same, or is left behind | the same |
 | record | the ledger says that it is done, and whether the alias has followed | nothing is left to do |
 
-Neither TensorFlow nor MLflow is imported before the label has moved, unless the version must be loaded first.
+Neither TensorFlow nor MLflow is imported before the label has moved.
 MLflow need not answer: the next ``resolve_production`` or ``reconcile`` has the alias follow.
 """
 
@@ -126,7 +126,7 @@ class WayBack(LabelMove):
         version = self.move.version
         if self.server.rest.is_available(version.number):
             return
-        self._stage()
+        self.stage()
         try:
             super().load()
         except RetrainingError:
@@ -134,10 +134,15 @@ class WayBack(LabelMove):
             self.server.apply(entry, self.records.pipeline.serving.ready_seconds)
             raise
 
-    def _stage(self) -> None:
+    def stage(self) -> None:
+        """Complete the version's directory, from the store.
+
+        Raises:
+            Removed: if its model is not there any more, with the versions whose files are.
+        """
         version, records = self.move.version, self.records
         try:
-            stage(records.store, version.model, self.server.directory(version.number), warmup=[])
+            stage(records.store, version.model, self.server.directory(version.number))
         except Removed as removed:
             published = records.known_answers.versions()
             there = [number for number in published if self.server.directory(number).exists()]

@@ -41,7 +41,7 @@ class ModelServer:
 
     def directory(self, version: int) -> Path:
         """A version's directory as we see it."""
-        return self._connection.models_dir / self.model / str(version)
+        return self._connection.version_directory(self.model, version)
 
     def entry(self) -> Entry:
         """What the config file says of this model."""

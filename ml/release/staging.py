@@ -7,8 +7,9 @@ tells it whether the files in it are complete.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,15 +19,14 @@ from ml.errors import StoreCorrupted
 from ml.release.rpc import predict_request
 from ml.store import Store
 
-if TYPE_CHECKING:
-    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
-
 STAGING = ".staging-"
 SAVED_MODEL = "saved_model/"
 WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
 
 
-def stage(store: Store, model: Artifact, target: Path, warmup: list[PredictionLog]) -> None:
+def stage(
+    store: Store, model: Artifact, target: Path, write_warmup: Callable[[Path], object] | None = None
+) -> None:
     """Put a model's SavedModel and its warm-up requests into a version's directory.
 
     A directory that is there already is complete, for it got its name last; its files are verified.
@@ -35,7 +35,8 @@ def stage(store: Store, model: Artifact, target: Path, warmup: list[PredictionLo
         store: where the model is.
         model: the model.
         target: ``<models_dir>/<model>/<version>``.
-        warmup: requests that the server plays before it calls the version AVAILABLE.
+        write_warmup: writes the requests that the server plays before it calls the version AVAILABLE; None
+            for none.
 
     Raises:
         StoreCorrupted: if the directory is there with other files in it.
@@ -47,8 +48,9 @@ def stage(store: Store, model: Artifact, target: Path, warmup: list[PredictionLo
     forget_lost_tries(target.parent)
     staging = target.with_name(f"{STAGING}{target.name}")
     shutil.copytree(store.open(model) / SAVED_MODEL, staging)
-    if warmup:
-        _write_warmup(staging / WARMUP, warmup)
+    if write_warmup:
+        (staging / WARMUP).parent.mkdir(exist_ok=True)
+        write_warmup(staging / WARMUP)
     sync_tree(staging)
     staging.rename(target)
     sync(target.parent)
@@ -63,30 +65,23 @@ def unstage(target: Path) -> None:
         shutil.rmtree(withdrawn)
 
 
-def warmup_requests(model: str, columns: dict[str, np.ndarray[Any, Any]], count: int) -> list[PredictionLog]:
-    """Records of single-row requests, as users send them.
+def write_warmup(path: Path, model: str, columns: Mapping[str, np.ndarray[Any, Any]], count: int) -> None:
+    """Write a file of single-row requests, as users send them.
 
     Args:
+        path: the file.
         model: the served model's name.
         columns: input name → [n] of real rows.
         count: how many rows to take; fewer if there are fewer.
     """
+    import tensorflow as tf
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-    rows = min(count, *(len(values) for values in columns.values()))
-    records = [PredictionLog() for _ in range(rows)]
-    for row, record in enumerate(records):
-        request = predict_request(model, {name: values[row : row + 1] for name, values in columns.items()})
-        record.predict_log.request.CopyFrom(request)
-    return records
-
-
-def _write_warmup(path: Path, records: list[PredictionLog]) -> None:
-    import tensorflow as tf
-
-    path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for record in records:
+        for row in range(min(count, *(len(values) for values in columns.values()))):
+            its_values = {name: values[row : row + 1] for name, values in columns.items()}
+            record = PredictionLog()
+            record.predict_log.request.CopyFrom(predict_request(model, its_values))
             writer.write(record.SerializeToString(deterministic=True))
 
 

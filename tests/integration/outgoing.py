@@ -17,13 +17,13 @@ def load(place: Place, version: int) -> None:
     """Have users' model server load a version beside what it serves, as somebody may have done by hand."""
     with ModelServer(place.serving, place.model) as server:
         server.apply(server.entry().offering(version, "stable", place.served()), 60)
-        server.rpc.await_available(version, 60, None)
+        server.rest.await_available(version, 60, None)
 
 
 def loaded(place: Place) -> list[int]:
     """The versions that users' model server has loaded, by its own word."""
     with ModelServer(place.serving, place.model) as server:
-        return sorted(number for number, state in server.rpc.states().items() if state.name == "AVAILABLE")
+        return sorted(number for number, state in server.rest.states().items() if state.name == "AVAILABLE")
 
 
 def keep_last_only(place: Place) -> None:

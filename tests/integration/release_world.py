@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,3 +95,13 @@ def command_line(place: Place) -> dict[str, str]:
         "RETRAIN_SERVING": place.serving.model_dump_json(),
         "RETRAIN_MLFLOW": json.dumps({"uri": place.mlflow.uri}),
     }
+
+
+def without_tensorflow(settings: Mapping[str, str], *arguments: str) -> str:
+    """What ``python -m ml …`` prints. It must not import TensorFlow: users would wait seconds for a move."""
+    code = "import sys; from ml.__main__ import main; code = main(); print('tensorflow' in sys.modules, code)"
+    command = [sys.executable, "-c", code, *arguments]
+    answer = subprocess.run(command, env=settings, capture_output=True, text=True, check=True)
+    printed, found = answer.stdout.rstrip("\n").rsplit("\n", 1)
+    assert found == "False 0"
+    return printed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,16 +24,17 @@ from ml.release.rollout.trial import find_trial
 from ml.release.rollout.watch import Look, watch_canary
 from ml.release.rollout.withdrawal import withdraw_canary
 from ml.release.router import read_share
+from ml.release.staging import WARMUP
 from ml.release.wish import Wish
 from tests.demo.model_server.process import running_model_server
 from tests.demo.prometheus import INSTALL as INSTALL_MONITORING
 from tests.demo.prometheus import is_monitoring_installed, running_mtail, running_prometheus
 from tests.demo.router import INSTALL, Router, is_router_installed, running_router
 from tests.demo.stack import empty_model_config
-from tests.integration.canaries import LIMITS, CanaryPlace
+from tests.integration.canaries import LIMITS, CanaryPlace, canary_command_line
 from tests.integration.clicking import Clicks
 from tests.integration.publishing import save_models
-from tests.integration.release_world import connection_to
+from tests.integration.release_world import connection_to, without_tensorflow
 
 pytestmark = [
     pytest.mark.integration,
@@ -156,6 +158,15 @@ def test_a_canary_that_fails_is_withdrawn_and_users_see_no_error(mlflow: MlflowC
             push_again(place, 3, prepared)
 
 
+def promote_by_command_line(place: CanaryPlace, version: int) -> None:
+    """As an operator does; the version is warmed up on stable's server as it was on the canary's."""
+    command = ["rollout", "promote", "--pipeline", "clicks", "--reason", "it is as good"]
+    without_tensorflow(canary_command_line(place), *command)
+    servers = (place.serving, place.tracks.canary)
+    warmup = [server.version_directory(place.model, version) / WARMUP for server in servers]
+    assert filecmp.cmp(*warmup, shallow=False)
+
+
 def push_again(place: CanaryPlace, day: int, prepared: dict[str, Artifact]) -> None:
     production = place.resolve(day, attempt=2)
     blessing = place.produce(
@@ -182,9 +193,10 @@ def test_a_healthy_canary_is_promoted_and_a_newer_one_takes_the_place_of_one_on_
 
         world.ask(USERS)
         verdict = Verdict(THREE, look.trial.stable, Wish(str(THREE), "it is as good", "rollout"))
-        done = [promote_canary(verdict, place.records, place.tracks, place.mlflow) for _ in range(2)]
+        promote_by_command_line(place, THREE)
+        again = promote_canary(verdict, place.records, place.tracks, place.mlflow)
 
-        assert (done[0].version, done[0].previous, done[0].aliased) == (THREE, ONE, True)
+        assert (again.version, again.previous, again.aliased) == (THREE, THREE, True)
         assert (place.served(), place.on_canary()) == (THREE, None)
         assert read_share(place.pipeline, place.serving) == 0.0
         assert moves(place)[-2:] == [

@@ -2,15 +2,18 @@
 
 The actions of a roll-back (`ml.release.rollback`) in the other direction: load it on stable's server beside
 what serves, ask its golden requests, announce, move the label, move the alias, record. Only then the canary
-loses its share and its label, so that no request meets a version that is not there.
+loses its share and its label, so that no request meets a version that is not there. As in a roll-back neither
+TensorFlow nor MLflow is imported before the label has moved.
 """
 
 from __future__ import annotations
 
 import logging
+import shutil
 from dataclasses import dataclass
+from functools import partial
 
-from ml.connections import MlflowConnection
+from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import Misconfigured
 from ml.release.ledger import Move
 from ml.release.production import Records
@@ -18,7 +21,7 @@ from ml.release.rollback import RolledBack, WayBack
 from ml.release.rollout.tracks import Tracks
 from ml.release.rollout.trial import end_trial, find_own_trial
 from ml.release.server import ModelServer
-from ml.release.staging import stage, warmup_requests
+from ml.release.staging import WARMUP, stage
 from ml.release.versions import Version
 from ml.release.wish import Wish
 
@@ -55,24 +58,30 @@ def promote_canary(
     with tracks.lock(records.store), ModelServer(tracks.stable, setting.model) as server:
         served = records.served(server.rest)
         version = _admit(verdict, served, records)
-        way = Promotion(records, server, mlflow, _plan(verdict.wish, version, served, records))
+        plan = _plan(verdict.wish, version, served, records)
+        way = Promotion(records, server, mlflow, plan, tried_on=tracks.canary)
         if not way.is_done():
             way.run()
         end_trial(version.number, records, tracks, mlflow)
     return RolledBack(version.number, way.move.previous, way.aliased, way.difference)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Promotion(WayBack):
-    """One promotion, under the locks of both servers."""
+    """One promotion, under the locks of both servers.
 
-    def run(self) -> None:
-        """Complete the version's directory on stable's side, with its golden requests to warm up, and go."""
-        version, setting = self.move.version, self.records.pipeline.serving
-        known = self.records.known_answers.read(version.number)
-        warmup = warmup_requests(setting.model, known[0], setting.warmup_requests) if known else []
-        stage(self.records.store, version.model, self.server.directory(version.number), warmup)
-        super().run()
+    Attributes:
+        tried_on: the canary's model server.
+    """
+
+    tried_on: ServingConnection
+
+    def stage(self) -> None:
+        """Complete the version's directory, with the requests that warmed it up as the canary."""
+        number = self.move.version.number
+        warmup = self.tried_on.version_directory(self.server.model, number) / WARMUP
+        write_warmup = partial(shutil.copyfile, warmup) if warmup.exists() else None
+        stage(self.records.store, self.move.version.model, self.server.directory(number), write_warmup)
 
 
 def _admit(verdict: Verdict, served: Version | None, records: Records) -> Version:

@@ -44,7 +44,7 @@ ASKED = (
     "ml.release.rest.RestServer.labelled_version",
     "ml.release.rest.RestServer.is_available",
     "ml.release.rest.RestServer.predict",
-    "ml.release.rpc.RpcServer.states",
+    "ml.release.rest.RestServer.states",
     "ml.release.rpc.RpcServer.predict",
     "mlflow.MlflowClient.search_model_versions",
 )

@@ -58,7 +58,7 @@ def test_a_push_that_fails_where_one_was_killed_leaves_the_label_on_what_serves(
     history.push(second, Mishap("killed", at=2, effect="ml.release.rpc.RpcServer.reload"))
     served = history.serving
 
-    history.push(second, Mishap("lost", at=0, effect="ml.release.rpc.RpcServer.states"))
+    history.push(second, Mishap("lost", at=0, effect="ml.release.rest.RestServer.states"))
     history.server.restart()
 
     assert history.serving == served
