@@ -75,6 +75,10 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Always 1, for each of the last nights and the gate's verdict on it.",
         ("day", "verdict"),
     ),
+    "retraining_realised_verdict_info": (
+        "Always 1, for each of the last canaries: the last word of realised labels and the track it is on.",
+        ("version", "verdict", "track"),
+    ),
     "retraining_drift_bits": (
         "Divergence of the newest day from production's baseline, sampling bias taken off.",
         ("feature",),

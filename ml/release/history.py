@@ -135,6 +135,21 @@ def golden_version(lines: Iterable[Line]) -> int | None:
     return named[-1].to if named else None
 
 
+def realised_words(lines: Iterable[Line]) -> dict[int, Line]:
+    """The last word of realised labels on each version that was a canary: that of the latest day's clicks."""
+    found: dict[int, Line] = {}
+    for line in lines:
+        if line["action"] == "reassess":
+            last = found.get(line["to"], line)
+            found[line["to"]] = max(line, last, key=_judged_day)
+    return found
+
+
+def _judged_day(line: Line) -> str:
+    """The day of a word's evidence, ``store:<pipeline>/realised/<day>-<key>``."""
+    return str(line["evidence"]).rpartition("/")[2].rpartition("-")[0]
+
+
 def _ends_trial(line: Line) -> bool:
     if line["event"] == "noted":
         return bool(line["action"] == "withdraw")

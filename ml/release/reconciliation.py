@@ -1,4 +1,4 @@
-"""What the model server, the registry and the ledger say is in production, side by side.
+"""What the model server, the registry and the ledger say is in production, side by side; and stray users.
 
 Pure reading: nothing is moved here. If they differ there is one safe command, and it is named.
 """
@@ -12,7 +12,7 @@ from ml.errors import RetrainingError
 from ml.release.production import Records, publication_lock
 from ml.release.registry import Registry
 from ml.release.rest import RestServer
-from ml.release.router import close_stray_share
+from ml.release.router import close_stray_share, stray_share
 
 NOTHING = "nothing"
 
@@ -28,6 +28,7 @@ class Reconciliation:
         agree: whether all three say the same and no move is on its way.
         finding: what that means, in a sentence.
         command: the one safe command; empty if there is nothing to do.
+        stray_share: the share of users whom the router sends to a canary although none is on trial.
     """
 
     server: str
@@ -36,6 +37,7 @@ class Reconciliation:
     agree: bool
     finding: str
     command: str
+    stray_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Sight:
 
 
 def reconcile(records: Records, serving: ServingConnection, mlflow: MlflowConnection) -> Reconciliation:
-    """Compare the three.
+    """Compare the three, and look whether the router sends users to a canary that nobody tries.
 
     Raises:
         StoreCorrupted: if the ledger is not as it was written.
@@ -65,10 +67,13 @@ def reconcile(records: Records, serving: ServingConnection, mlflow: MlflowConnec
     with records.store.lock(publication_lock(serving)):
         server, registry = _ask_server(records, serving), _ask_registry(records, mlflow)
         ledger, lost = Sight(records.ledger.last_served), records.ledger.on_the_way
+        stray = stray_share(records.pipeline, serving, records.on_trial)
     on_the_way = int(lost["to"]) if lost else None
     finding, command = judge(records.pipeline.name, server, registry, ledger, on_the_way)
     agree = not command and not server.problem and not registry.problem
-    return Reconciliation(str(server), str(registry), str(ledger), agree, finding, command)
+    if agree and stray:
+        agree, finding, command = False, strayed(stray), settle_command(records.pipeline.name)
+    return Reconciliation(str(server), str(registry), str(ledger), agree, finding, command, stray)
 
 
 def judge(
@@ -87,7 +92,7 @@ def judge(
         return "The model server does not say what it serves. Get it to answer first.", ""
     if on_the_way is not None and on_the_way == server.version:
         finding = f"A move to {on_the_way} was lost after the label had moved, or its alias stayed behind."
-        return finding, f"python -m ml reconcile --pipeline {pipeline} --settle"
+        return finding, settle_command(pipeline)
     if registry.problem:
         agrees = "Label and ledger agree" if server == ledger else "Label and ledger differ"
         return f"{agrees}; MLflow does not say. Ask again when it answers.", ""
@@ -105,8 +110,21 @@ def judge(
 CHECK_HOME = "echo $RETRAIN_HOME  # is it the store that has published? Else delete alias and label by hand"
 
 
+def settle_command(pipeline: str) -> str:
+    """What finishes what was lost on its way."""
+    return f"python -m ml reconcile --pipeline {pipeline} --settle"
+
+
+def strayed(share: float) -> str:
+    """What a share means that is open without a trial."""
+    return (
+        f"The router sends {share:.1%} of the users to a canary, and no version is on trial: serving.canary "
+        "was taken out of the settings in the middle of a trial, or the end of one was lost."
+    )
+
+
 def settle(records: Records, serving: ServingConnection, mlflow: MlflowConnection) -> None:
-    """Finish the move that was lost on its way, as the next night would.
+    """Finish the move that was lost on its way, and close a stray share, as the next night would.
 
     Raises:
         Misconfigured: if the three differ for another reason.

@@ -8,6 +8,7 @@ one small JSON file below the directory that the model server shares with us.
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ml.connections import ServingConnection
 from ml.durable import write_atomically
 from ml.errors import Misconfigured
 from ml.release.history import Line
+
+log = logging.getLogger(__name__)
 
 ROUTES = ".routes"
 
@@ -72,12 +75,24 @@ def set_share(
     write_atomically(route_file(pipeline, serving), content.encode())
 
 
-def close_stray_share(pipeline: Pipeline, serving: ServingConnection, on_trial: Line | None) -> None:
-    """Let stable answer everybody if no version is on trial.
+def stray_share(pipeline: Pipeline, serving: ServingConnection, on_trial: Line | None) -> float:
+    """The share of users whom the router sends to a canary although no version is on trial; 0 if all is well.
 
     A promotion closes the share last. One that was lost before it leaves users on the canary, who would
-    stay there when stable goes back to another version.
+    stay there when stable goes back to another version. So does who takes ``serving.canary`` out of the
+    settings in the middle of a trial. A route that cannot be read sends nobody anywhere but to stable.
     """
+    if on_trial is not None:
+        return 0.0
+    try:
+        return read_share(pipeline, serving)
+    except Misconfigured as error:
+        log.warning("%s", error)
+        return 0.0
+
+
+def close_stray_share(pipeline: Pipeline, serving: ServingConnection, on_trial: Line | None) -> None:
+    """Let stable answer everybody if no version is on trial."""
     if on_trial is None and route_file(pipeline, serving).exists():
         set_share(pipeline, serving, 0.0)
 

@@ -16,6 +16,7 @@ from ml.config import Pipeline
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import RetrainingError
 from ml.release import past_nights
+from ml.release.history import realised_words
 from ml.release.ledger import Ledger
 from ml.release.production import Records
 from ml.release.rehearsal import read_rehearsal
@@ -27,7 +28,7 @@ from ml.store import Store
 
 log = logging.getLogger(__name__)
 
-SHOWN_NIGHTS = 30
+SHOWN_NIGHTS = SHOWN_CANARIES = 30
 # By then, in the pipeline's time zone, the day before is expected to be served.
 DUE = time(6)
 NO_VERSION = 0
@@ -121,11 +122,22 @@ def _of_server(pipeline: Pipeline, sources: Sources) -> Iterator[Sample]:
 
 def _of_ledger(pipeline: Pipeline, store: Store) -> Iterator[Sample]:
     yield Sample("retraining_ledger_version", Ledger(pipeline, store).last_served or NO_VERSION)
+    yield from _realised(Records(pipeline, store))
     if pipeline.serving.watch:
         record = Notebook(pipeline, store).read()
         seen_at = record["seen_at"] if record else None
         moment = datetime.fromisoformat(seen_at).timestamp() if seen_at else 0
         yield Sample("retraining_watch_timestamp_seconds", moment)
+
+
+def _realised(records: Records) -> Iterator[Sample]:
+    """The last canaries' realised verdicts, and always those of the versions that users are answered by."""
+    on_trial, ledger = records.on_trial, records.ledger
+    tracks = {ledger.last_served: "stable", on_trial and on_trial["to"]: "canary"}
+    words = realised_words(ledger.entries())
+    for version in sorted(words, key=lambda version: (version in tracks, version))[-SHOWN_CANARIES:]:
+        labels = (str(version), words[version]["verdict"], tracks.get(version, "none"))
+        yield Sample("retraining_realised_verdict_info", 1, labels)
 
 
 def _of_canary(pipeline: Pipeline, sources: Sources) -> Iterator[Sample]:

@@ -13,11 +13,13 @@ import pytest
 from mlflow import MlflowClient
 
 from ml.__main__ import main
-from ml.config import Pipeline, Watch
+from ml.config import Canary, Pipeline, Watch
 from ml.connections import PrometheusConnection
 from ml.errors import Misconfigured
 from ml.manifest import SCHEME
 from ml.release import Records, rollback
+from ml.release.reconciliation import reconcile, settle
+from ml.release.router import set_share
 from ml.release.watch.alerts import read_alerts
 from ml.release.watch.look import Look, Servers, watch_production
 from tests.demo.prometheus import (
@@ -173,6 +175,19 @@ def test_a_difference_is_told_once_and_when_it_is_over(watched: Watched, monkeyp
         ["clicks: model server, registry and ledger are compared, and agree"],
         [],
     ]
+
+
+def test_a_share_that_is_left_open_is_a_difference_which_settling_ends(watched: Watched):
+    place = watched.place
+    canary = place.pipeline.serving.model_copy(update={"canary": Canary(share=0.25)})
+    set_share(place.pipeline.model_copy(update={"serving": canary}), place.serving, 0.25)
+
+    found = reconcile(place.records, place.serving, place.mlflow)
+    settle(place.records, place.serving, place.mlflow)
+
+    assert (found.agree, found.command) == (False, "python -m ml reconcile --pipeline clicks --settle")
+    assert "The router sends 25.0% of the users to a canary" in found.finding
+    assert reconcile(place.records, place.serving, place.mlflow).agree
 
 
 def test_a_misspelt_alert_and_a_prometheus_that_is_down_are_told_and_move_nothing(watched: Watched):

@@ -12,10 +12,11 @@ from datetime import datetime
 from ml.config import Serving
 from ml.connections import MlflowConnection, PrometheusConnection, ServingConnection
 from ml.errors import Misconfigured, RetrainingError, Withheld
-from ml.release.production import Records
-from ml.release.reconciliation import Reconciliation, reconcile
+from ml.release.production import Records, publication_lock
+from ml.release.reconciliation import Reconciliation, reconcile, strayed
 from ml.release.rest import RestServer
 from ml.release.rollback import roll_back
+from ml.release.router import close_stray_share
 from ml.release.watch.alerts import Alert, read_alerts
 from ml.release.watch.concerns import Concern, Notebook, tell_once
 from ml.release.watch.evidence import write_evidence
@@ -52,6 +53,7 @@ class Look:
         judgement: the word on them; None if they could not be judged.
         concerns: what a person has to know.
         news: those that were not told yet, and what is over.
+        stray_share: the share of users whom the router sends to a canary although none is on trial.
     """
 
     standing: Standing | None = None
@@ -59,13 +61,21 @@ class Look:
     judgement: Judgement | None = None
     concerns: tuple[Concern, ...] = ()
     news: tuple[str, ...] = ()
+    stray_share: float = 0.0
 
 
 def watch_production(records: Records, servers: Servers, now: datetime) -> Look:
-    """Look, go back if an alert blames the last move, and say what is news. Two at a time take turns."""
+    """Look, go back if an alert blames the last move, and say what is news. Two at a time take turns.
+
+    Users who are on a canary that nobody tries are given back to stable first.
+    """
     notebook = Notebook(records.pipeline, records.store)
     with records.store.lock(notebook.lock):
         found = look(records, servers, now)
+        if found.stray_share:
+            closed = _close(found.stray_share, records, servers)
+            seen = look(records, servers, now)
+            found = replace(seen, concerns=(closed, *seen.concerns))
         if wish := _wish(found, records):
             failed = _go_back(wish, records, servers)
             found = replace(found, concerns=(*failed, *look(records, servers, now).concerns))
@@ -92,9 +102,9 @@ def look(records: Records, servers: Servers, now: datetime) -> Look:
     except RetrainingError as error:
         text = f"{name} is not watched, and nothing is rolled back by itself: {error}"
         unwatched = Concern("unwatched", text, over=f"{name} is watched again")
-        return Look(standing, concerns=(*concerns, unwatched))
+        return Look(standing, concerns=(*concerns, unwatched), stray_share=compared.stray_share)
     told = (*concerns, *_gone_back(standing), *_for_a_person(standing, judgement))
-    return Look(standing, alerts, judgement, told)
+    return Look(standing, alerts, judgement, told, stray_share=compared.stray_share)
 
 
 def _judged(
@@ -141,6 +151,17 @@ def _go_back(wish: Wish, records: Records, servers: Servers) -> tuple[Concern, .
         )
         return (Concern(f"no way back to {wish.to}", text, at_once=True),)
     return ()
+
+
+def _close(share: float, records: Records, servers: Servers) -> Concern:
+    """Let stable answer everybody, unless a trial has begun since the look."""
+    with records.store.lock(publication_lock(servers.serving)):
+        close_stray_share(records.pipeline, servers.serving, records.on_trial)
+    text = (
+        f"{records.pipeline.name}: {strayed(share)} The share is closed, and stable answers everybody. With "
+        "serving.canary in the settings again, the next push gives users to a canary."
+    )
+    return Concern(f"stray share of {share:g}", text, at_once=True)
 
 
 def _differences(name: str, compared: Reconciliation) -> tuple[Concern, ...]:

@@ -11,7 +11,7 @@ import pytest
 from ml.config import Canary, Pipeline
 from ml.connections import ServingConnection
 from ml.errors import Misconfigured
-from ml.release.router import read_share, route_file, set_share
+from ml.release.router import read_share, route_file, set_share, stray_share
 
 
 @pytest.fixture
@@ -96,3 +96,20 @@ def test_a_broken_route_is_named(pipeline, serving, content):
 def test_a_canary_changes_no_identity(pipeline):
     assert with_canary(pipeline).model_dump(mode="json") == pipeline.model_dump(mode="json")
     assert "canary" not in pipeline.model_dump(mode="json")["serving"]
+
+
+def test_a_share_is_stray_if_no_version_is_on_trial(pipeline, serving):
+    assert stray_share(pipeline, serving, None) == 0
+
+    set_share(with_canary(pipeline), serving, 0.1, version=20260310001)
+
+    assert stray_share(with_canary(pipeline), serving, {"to": 20260310001}) == 0
+    assert stray_share(pipeline, serving, None) == 0.1
+
+
+def test_a_broken_route_strays_nobody(pipeline, serving):
+    path = route_file(pipeline, serving)
+    path.parent.mkdir()
+    path.write_text("[]")
+
+    assert stray_share(pipeline, serving, None) == 0

@@ -12,16 +12,19 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from ml.artifact import Window
-from ml.config import Pipeline, Watch
+from ml.config import Canary, Pipeline, Watch
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import Misconfigured
 from ml.manifest import Identity
 from ml.release.exposition import METRICS, Exposition, serve_metrics
+from ml.release.ledger import Move
 from ml.release.past_nights import JudgedNight, blocked_nights, judged_nights, last_drift, last_publication
+from ml.release.production import Records
 from ml.release.standing import Sources, due_watermark, observe
 from ml.release.watch.concerns import Notebook
 from ml.store import Store
 from tests.demo.process import free_port
+from tests.ml.release.published import give_users, publish
 
 FIRST_DAY = date(2026, 3, 10)
 NOW = datetime.fromisoformat("2026-03-14T07:00:00+00:00")
@@ -193,3 +196,30 @@ def test_a_watch_that_was_asked_for_and_never_looked_is_seen(pipeline, sources):
     assert (looked_at(pipeline), looked_at(watched)) == ([], [0.0])
     Notebook(watched, sources.store).write({"concerns": {}, "seen_at": NOW.isoformat()})
     assert looked_at(watched) == [NOW.timestamp()]
+
+
+def test_the_last_word_on_a_canary_is_that_of_the_latest_day_and_says_whom_it_answers(
+    pipeline, store, sources
+):
+    canary = pipeline.serving.model_copy(update={"canary": Canary()})
+    records = Records(pipeline.model_copy(update={"serving": canary}), store)
+    old, served, tried = (publish(records, day) for day in (2, 3, 4))
+    give_users(records, served, "rollback", "it was better")
+    records.ledger.record(Move("push", "canary", tried, None, "ada", "better"))
+    for version, verdict, day in [
+        (old, "DOUBTED", 3),
+        (served, "DOUBTED", 6),
+        (served, "CONFIRMED", 4),
+        (tried, "INCONCLUSIVE", 6),
+    ]:
+        evidence = f"store:clicks/realised/2026-11-{day:02d}-0a1b"
+        move = Move("reassess", "canary", version, version.number, "ada", "clicks", verdict, evidence)
+        records.ledger.note(move)
+
+    samples = observe(records.pipeline, sources, NOW)
+
+    assert [one.labels for one in samples if one.name == "retraining_realised_verdict_info"] == [
+        ("20261102001", "DOUBTED", "none"),
+        ("20261103001", "DOUBTED", "stable"),
+        ("20261104001", "INCONCLUSIVE", "canary"),
+    ]

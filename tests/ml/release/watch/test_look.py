@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ml.config import Pipeline
+from ml.config import Canary, Pipeline
 from ml.connections import MlflowConnection, ServingConnection
 from ml.release import Records
-from ml.release.watch.look import Look, Servers, watch_production
+from ml.release.router import read_share, set_share
+from ml.release.watch.look import Look, Servers, look, watch_production
 from ml.store import Store
 from tests.demo.process import free_port
 from tests.ml.release.published import publish
@@ -60,3 +61,17 @@ def test_a_damaged_ledger_is_told_at_once_and_no_failure_of_every_look(records: 
 
     assert (len(first.news), len(second.news)) == (1, 0)
     assert "line 1 of" in first.news[0]
+
+
+def test_users_of_a_canary_that_nobody_tries_are_given_back_to_stable_and_that_is_told_once(
+    records: Records, nobody: Servers
+):
+    canary = records.pipeline.serving.model_copy(update={"canary": Canary()})
+    set_share(records.pipeline.model_copy(update={"serving": canary}), nobody.serving, 0.1)
+
+    assert look(records, nobody, NOW).stray_share == 0.1
+    first, second = looks(records, nobody, 2)
+
+    assert read_share(records.pipeline, nobody.serving) == 0
+    assert "clicks: The router sends 10.0% of the users to a canary, and no version is" in first.news[0]
+    assert not any("router" in news for news in second.news)
