@@ -98,11 +98,14 @@ def running_airflow(
             if migration.wait(START_SECONDS):
                 raise RuntimeError(f"Airflow's database could not be made:\n{migration.tail()}")
         server = airflow("api-server", "--host", "127.0.0.1", "--port", str(chosen))
-        api = ManagedProcess("api-server", server, logs / "api-server.log", everything)
-        stack.enter_context(api)
-        for component in COMPONENTS:
-            log = logs / f"{component[0]}.log"
-            stack.enter_context(ManagedProcess(component[0], airflow(*component), log, everything))
+        commands = {"api-server": server, **{one[0]: airflow(*one) for one in COMPONENTS}}
+        started = [
+            stack.enter_context(ManagedProcess(name, command, logs / f"{name}.log", everything))
+            for name, command in commands.items()
+        ]
+        for process in started:
+            stack.callback(process.ask_to_end)
+        api = started[0]
         api.wait_until(lambda: is_healthy(url), START_SECONDS, "healthy", PAUSE_SECONDS)
         yield Airflow(url, USER, read_password(home), everything, api)
 

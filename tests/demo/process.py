@@ -56,6 +56,7 @@ class ManagedProcess:
         self._env = {**os.environ, **(env or {})}
         self._cwd = cwd
         self._popen: subprocess.Popen[bytes] | None = None
+        self._is_asked = False
 
     def __enter__(self) -> Self:
         self.start()
@@ -77,6 +78,7 @@ class ManagedProcess:
             raise RuntimeError(f"{self.name} is running already (process {self.pid})")
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError(f"{self.name} must be started from the main thread: it ends with its thread")
+        self._is_asked = False
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._popen = subprocess.Popen(
@@ -89,12 +91,17 @@ class ManagedProcess:
                 start_new_session=True,
             )
 
+    def ask_to_end(self) -> None:
+        """Send SIGTERM once and do not wait: `stop` does. Several that are asked at once end side by side."""
+        if self.running and not self._is_asked:
+            self._started.terminate()
+            self._is_asked = True
+
     def stop(self, grace_seconds: float = 10.0) -> None:
         """End the process and its process group. Does nothing if it was never started."""
         if self._popen is None:
             return
-        if self.running:
-            self._popen.terminate()
+        self.ask_to_end()
         with suppress(subprocess.TimeoutExpired):
             self._popen.wait(grace_seconds)
         self.kill()

@@ -56,6 +56,17 @@ def test_a_process_that_ignores_sigterm_is_killed_after_the_grace(log):
     assert child.wait(timeout=0) == -signal.SIGKILL
 
 
+def test_a_process_is_asked_to_end_only_once(log):
+    count = "signal.signal(signal.SIGTERM, lambda *_: print('asked', flush=True))"
+    with python(f"import signal; {count}; print('up', flush=True)\nwhile True: signal.pause()", log) as child:
+        child.wait_until(lambda: prints(child, "up"), 30)
+        child.ask_to_end()
+        child.wait_until(lambda: prints(child, "asked"), 30)
+        child.stop(grace_seconds=0.2)
+
+    assert child.tail().count("asked") == 1
+
+
 def test_waiting_for_a_process_that_dies_fails_at_once_with_its_last_lines(log):
     with (
         python("raise SystemExit('the disk is full')", log) as child,

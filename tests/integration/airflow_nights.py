@@ -12,13 +12,15 @@ import httpx
 import yaml
 from mlflow import MlflowClient
 
+from ml.pipelines import load_pipeline
+from ml.release.ledger import Ledger
 from ml.release.run_labels import KIND, NIGHT
 from ml.store import Store
 from tests.demo.airflow_server import Airflow, running_airflow
 from tests.demo.clicks import Day
 from tests.demo.follow import FINISHED
 from tests.demo.produce import fill_topic
-from tests.demo.stack import BrokerName, Services, pipeline_settings, running_services
+from tests.demo.stack import BrokerName, Services, http_connection, pipeline_settings, running_services
 
 CLICKS = Path(__file__).parents[2] / "ml" / "pipelines" / "clicks"
 RECORDS = 8_000
@@ -35,6 +37,7 @@ STEPS = [
     "log_to_mlflow",
     "push_model",
 ]
+ASK, WAITING = "ask_for_approval", "awaiting_input"
 NIGHT_SECONDS = 900
 PAUSE_SECONDS = 0.5
 
@@ -56,6 +59,17 @@ ATTENTIVE = {
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
 }
 
+# Each task is a process of its own. It is forked from one that has these libraries loaded, which would take
+# every task seconds. TensorFlow says as little as where `ml` is the first to load it. Whoever watches over a
+# task looks once a second whether it has ended.
+LOADED = ("airflow.executors.local_executor", "tensorflow_data_validation", "mlflow")
+FORKED = {
+    "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
+    "AIRFLOW__SCHEDULER__MP_FORKSERVER_PRELOAD": ",".join(LOADED),
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
 
 @dataclass(frozen=True)
 class World:
@@ -72,6 +86,11 @@ class World:
     airflow: Airflow
     api: httpx.Client
     store: Store
+
+    @property
+    def scheduler_log(self) -> Path:
+        """What the scheduler says."""
+        return Path(self.airflow.environment["AIRFLOW_HOME"]) / "logs" / "scheduler.log"
 
     def runs(self, dag_id: str) -> list[Run]:
         """The DAG runs, oldest night first."""
@@ -103,14 +122,22 @@ class World:
         answer = self.api.post(f"/dags/{dag_id}/dagRuns", json=asked).raise_for_status()
         return Run(self, dag_id, answer.json()["dag_run_id"])
 
+    def connect(self, connection_id: str, address: str) -> None:
+        """Add a Connection to ``http://host:port``, as a person does under Admin."""
+        added = {"connection_id": connection_id, **http_connection(address)}
+        self.api.post("/connections", json={**added, "extra": None}).raise_for_status()
+
     def wait_until(self, ready: Any, goal: str, seconds: float = NIGHT_SECONDS) -> None:
         """Wait for what Airflow brings about."""
         self.airflow.server.wait_until(ready, seconds, goal, PAUSE_SECONDS)
 
     def served_versions(self, model: str) -> dict[str, str]:
-        """The versions of a model that the model server knows, with their states."""
-        answer = httpx.get(f"{self.services.serving.rest}/v1/models/{model}", timeout=30).raise_for_status()
-        return {status["version"]: status["state"] for status in answer.json()["model_version_status"]}
+        """The versions of a model that the model server knows, with their states; none of an unknown one."""
+        answer = httpx.get(f"{self.services.serving.rest}/v1/models/{model}", timeout=30)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return {}
+        statuses = answer.raise_for_status().json()["model_version_status"]
+        return {status["version"]: status["state"] for status in statuses}
 
     def mlflow_runs(self, experiment: str) -> list[Any]:
         """The logged nights of a pipeline. A backfill's own run is none of them."""
@@ -118,6 +145,10 @@ class World:
         found = client.get_experiment_by_name(experiment)
         nights = f"tags.`{KIND}` = '{NIGHT}'"
         return list(client.search_runs([found.experiment_id], nights)) if found else []
+
+    def ledger(self, pipeline: str) -> list[dict[str, Any]]:
+        """The lines of a pipeline's ledger."""
+        return Ledger(load_pipeline(pipeline), self.store).entries()
 
     def registered_versions(self, model: str) -> list[str]:
         """The versions of a registered model."""
@@ -181,14 +212,42 @@ class Run:
         answer = self.get(f"/taskInstances/{task_id}/logs/{attempt}", full_content=True)
         return [event for event in answer["content"] if isinstance(event, dict)]
 
-    def log_text(self, task_id: str) -> str:
+    def log_text(self, task_id: str, attempt: int = 1) -> str:
         """The same as text."""
-        return "\n".join(f"{event['event']} {event.get('error_detail', '')}" for event in self.log(task_id))
+        events = self.log(task_id, attempt)
+        return "\n".join(f"{event['event']} {event.get('error_detail', '')}" for event in events)
 
     def wait(self) -> Run:
         """Wait until the run is over."""
         self.world.wait_until(lambda: self.get()["state"] in FINISHED, f"done with {self.run_id}")
         return self
+
+    def clear(self, task_id: str) -> None:
+        """Have a task and all that follows it done again."""
+        chosen = {"dag_run_id": self.run_id, "task_ids": [task_id], "include_downstream": True}
+        everything = {"dry_run": False, "only_failed": False, "reset_dag_runs": True, **chosen}
+        url = f"/dags/{self.dag_id}/clearTaskInstances"
+        self.world.api.post(url, json=everything).raise_for_status()
+
+    def wait_for_question(self) -> dict[str, Any]:
+        """Wait until a person is asked and may answer; return the question.
+
+        Airflow takes an answer for the loss of the try if it comes before the scheduler has taken in that the
+        task waits.
+        """
+        self.world.wait_until(lambda: self.states.get(ASK) == WAITING, f"asking in {self.run_id}")
+        words = f"ti_id={self.tasks[ASK]['id']}, ", f", state={WAITING}, "
+        log = self.world.scheduler_log
+
+        def is_known() -> bool:
+            return any(all(word in line for word in words) for line in log.read_text().splitlines())
+
+        self.world.wait_until(is_known, f"aware that {self.run_id} waits")
+        return dict(self.get(f"/taskInstances/{ASK}/-1/hitlDetails"))
+
+    def answer(self, option: str) -> None:
+        """Answer the question, as a person does under Required Actions."""
+        self.patch(f"/taskInstances/{ASK}/-1/hitlDetails", chosen_options=[option], params_input={})
 
     def _ask(self, method: str, path: str, **content: Any) -> Any:
         url = f"/dags/{self.dag_id}/dagRuns/{self.run_id}{path}"
@@ -215,7 +274,7 @@ def running_world(
     with running_services(home, broker=broker) as services:
         fill_topic(days, services.bootstrap, "clicks", partitions=3)
         everything = {"RETRAIN_HOME": str(home), **services.airflow_connections()}
-        everything |= {**ATTENTIVE, **SMALL, **pipeline_settings(broker), **environment}
+        everything |= {**ATTENTIVE, **FORKED, **SMALL, **pipeline_settings(broker), **environment}
         with (
             running_airflow(home / "airflow", everything, bundles=bundles) as airflow,
             airflow.api() as api,
@@ -226,7 +285,8 @@ def running_world(
 def copy_pipeline(folder: Path, name: str, **changes: dict[str, Any]) -> None:
     """Make a further pipeline folder out of the one for clicks, with other values for some keys."""
     settings = yaml.safe_load((CLICKS / "pipeline.yaml").read_text())
-    for section, values in {"serving": {"model": name}, **changes}.items():
+    settings["serving"]["model"] = name
+    for section, values in changes.items():
         settings[section] |= values
     (folder / name).mkdir(parents=True)
     (folder / name / "pipeline.yaml").write_text(yaml.safe_dump(settings))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,11 @@ import pytest
 from ml.connections import MlflowConnection, ServingConnection
 from tests.demo.clicks import Corruption, Day
 from tests.demo.follow import Backfill
+from tests.demo.prometheus import INSTALL as INSTALL_MONITORING
+from tests.demo.prometheus import is_monitoring_installed
+from tests.demo.router import INSTALL, is_router_installed
 from tests.integration.airflow_nights import (
+    ASK,
     RECORDS,
     STEPS,
     Run,
@@ -24,9 +29,11 @@ from tests.integration.airflow_nights import (
     processes_of,
     running_world,
 )
+from tests.integration.canaries import LIMITS, CanaryPlace
 from tests.integration.moving import Step, asking
 from tests.integration.origin import Origin
 from tests.integration.publishing import Place
+from tests.integration.trials import Trials, running_trials
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 
@@ -44,9 +51,29 @@ QUIET = {"info", "debug"}
 OURS = ("ml.", "retraining.")
 DAG, REPORTS = "retrain_clicks", "report_backfill_clicks"
 ARTIFACT_STEPS = [step for step in STEPS if step != "log_to_mlflow"]
-RETURNING = "returning"
+RETURNING, TRYING = "returning", "trying"
 ONE, TWO = 20261102001, 20261103001
 PUBLISHED = {ONE: "good", TWO: "better"}
+APPROVAL = "{verdicts: [BOOTSTRAP], response_hours: 2}"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How the first night stood when it asked a person.
+
+    Attributes:
+        run: the night.
+        question: as Airflow shows it.
+        states: of its tasks.
+        processes: of the task that asks.
+        served: the versions that the model server knew.
+    """
+
+    run: Run
+    question: dict[str, Any]
+    states: dict[str, str]
+    processes: list[int]
+    served: dict[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +83,19 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Origin:
 
 @pytest.fixture(scope="module")
 def world(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """An Airflow with four pipelines: for clicks, without a Connection, training for ever, going back."""
+    """An Airflow with pipelines for clicks, without a Connection, training for ever, going back, on trial.
+
+    A person is asked before the first version of the clicks is published, and before a promotion.
+    """
     home, pipelines = tmp_path_factory.mktemp("nights"), tmp_path_factory.mktemp("pipelines")
     copy_pipeline(pipelines, "lost", landing={"connection": "kafka_nowhere"})
     copy_pipeline(pipelines, "endless", training={"epochs": 1_000_000})
     copy_pipeline(pipelines, RETURNING)
-    with running_world(home, DAYS, {"RETRAIN_PIPELINES": str(pipelines)}, [origin.bundle]) as world:
+    rollout = LIMITS.model_dump() | {"poll_seconds": 1}
+    canary = {"share": 0.5, "servers": "one", "rollout": rollout}
+    copy_pipeline(pipelines, TRYING, serving={"canary": canary, "approval": {"verdicts": ["PROMOTE"]}})
+    settings = {"RETRAIN_PIPELINES": str(pipelines), "RETRAIN_CLICKS__SERVING__APPROVAL": APPROVAL}
+    with running_world(home, DAYS, settings, [origin.bundle]) as world:
         yield world
 
 
@@ -72,13 +106,23 @@ def pinned(world: World, origin: Origin) -> str:
 
 
 @pytest.fixture(scope="module")
-def nights(world: World, origin: Origin, pinned: str, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
-    """A normal, a damaged and an unusual day, one after the other, while Airflow knows a newer commit."""
+def asked(world: World, origin: Origin, pinned: str, tmp_path_factory: pytest.TempPathFactory) -> Asked:
+    """The first of three nights, queued before Airflow knew a newer commit. It waits for a person."""
     backfill = Backfill(DAG, FIRST, LAST)
     backfill.create(world.airflow, tmp_path_factory.mktemp("backfill") / "backfill.log")
     origin.break_landing()
     let_newest_be_known(world, origin)
     backfill.start(world.airflow)
+    run = world.runs(DAG)[0]
+    question = run.wait_for_question()
+    processes = list(processes_of(run.tasks[ASK]["id"]))
+    return Asked(run, question, run.states, processes, world.served_versions("clicks"))
+
+
+@pytest.fixture(scope="module")
+def nights(world: World, origin: Origin, asked: Asked) -> list[Run]:
+    """A normal, approved, a damaged and an unusual day, one after the other."""
+    asked.run.answer("Approve")
     nights = [run.wait() for run in world.runs(DAG)]
     origin.mend_landing()
     let_newest_be_known(world, origin)
@@ -118,25 +162,70 @@ def only_run(world: World, dag_id: str) -> Run:
 
 
 @pytest.fixture(scope="module")
-def place(world: World, saved_models: Path) -> Place:
-    """A pipeline with two published versions, in the store of the nights."""
+def servers(world: World) -> tuple[ServingConnection, MlflowConnection]:
+    """Those of the nights."""
     environment = world.services.command_line_connections()
     serving = ServingConnection.of(json.loads(environment["RETRAIN_SERVING"]), "RETRAIN_SERVING")
-    mlflow = MlflowConnection(uri=world.services.mlflow)
-    place = Place(world.store.root, RETURNING, serving, mlflow, saved_models, name=RETURNING)
+    return serving, MlflowConnection(uri=world.services.mlflow)
+
+
+@pytest.fixture(scope="module")
+def place(world: World, servers: tuple[ServingConnection, MlflowConnection], saved_models: Path) -> Place:
+    """A pipeline with two published versions, in the store of the nights."""
+    place = Place(world.store.root, RETURNING, *servers, saved_models, name=RETURNING)
     for day, saved_model in ((2, PUBLISHED[ONE]), (3, PUBLISHED[TWO])):
         place.night(day, saved_model)
     return place
 
 
+@pytest.fixture(scope="module")
+def trials(
+    world: World,
+    servers: tuple[ServingConnection, MlflowConnection],
+    saved_models: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Trials]:
+    """A pipeline with one version for all users and one on trial beside it."""
+    place = CanaryPlace(world.store.root, TRYING, *servers, saved_models, name=TRYING)
+    for day, saved_model in ((2, PUBLISHED[ONE]), (3, PUBLISHED[TWO])):
+        place.night(day, saved_model)
+    with running_trials(tmp_path_factory.mktemp("trials"), place, world.services.serving) as trials:
+        world.connect("prometheus_default", trials.prometheus.address)
+        yield trials
+
+
 def state_of_the_world(world: World, run: Run) -> dict[str, Any]:
     """All that a repetition of a night must not change."""
+    outputs = {step: output for step, output in run.outputs.items() if step != ASK}  # it says when
     return {
-        "outputs": run.outputs,
+        "outputs": outputs,
+        "ledger": world.ledger("clicks"),
         "MLflow runs": sorted(logged.info.run_id for logged in world.mlflow_runs("clicks")),
         "registered versions": world.registered_versions("clicks"),
         "served": world.served_versions("clicks"),
     }
+
+
+def test_a_night_waits_for_a_person_and_holds_no_worker(asked: Asked) -> None:
+    assert (asked.states[ASK], asked.states["push_model"]) == ("awaiting_input", None)
+    assert asked.processes == []
+    assert asked.served == {}
+
+
+def test_the_person_is_asked_with_the_evidence(asked: Asked, normal: Run) -> None:
+    question, logged = asked.question, normal.output("log_to_mlflow")
+
+    assert question["subject"] == f"{FIRST}, BOOTSTRAP: publish the candidate of clicks?"
+    assert (question["options"], question["defaults"]) == (["Approve", "Reject"], ["Reject"])
+    assert question["body"].startswith(f"## {FIRST}: BOOTSTRAP, may be published")
+    assert question["body"].endswith(f"[The night in MLflow]({logged['url']})")
+
+
+def test_the_ledger_says_who_has_approved_it(world: World, normal: Run) -> None:
+    approval = normal.output(ASK)
+    [moved] = [line for line in world.ledger("clicks") if line["event"] == "moved"]
+
+    assert moved["reason"].startswith(f"approved by admin at {approval['at']}; ")
 
 
 def test_the_nights_are_those_that_were_asked_for(nights: list[Run]) -> None:
@@ -198,6 +287,8 @@ def test_a_damaged_day_stops_before_training(damaged: Run) -> None:
         "evaluate_candidate": "upstream_failed",
         "decide_blessing": "success",
         "log_to_mlflow": "success",
+        "describe_night": "success",
+        "ask_for_approval": "success",
         "push_model": "upstream_failed",
     }
     assert damaged.get()["note"].startswith("Verdict: PAUSED: anomalies")
@@ -258,12 +349,30 @@ def test_a_repeated_night_changes_nothing_and_is_not_told_of_again(
     before = state_of_the_world(world, normal)
 
     normal.post("/clear", dry_run=False)
+    normal.wait_for_question()
+    normal.answer("Approve")
     normal.wait()
 
     assert {task["try_number"] for task in normal.tasks.values()} == {2}
     assert set(normal.states.values()) == {"success"}
     assert state_of_the_world(world, normal) == before
     assert [report.run_id for report in world.runs(REPORTS)] == [told.run_id]
+
+
+def test_what_a_person_rejects_is_not_pushed_and_the_message_says_who_it_was(
+    world: World, normal: Run, told: Run
+) -> None:
+    ledger, served = world.ledger("clicks"), world.served_versions("clicks")
+
+    normal.clear(ASK)
+    normal.wait_for_question()
+    normal.answer("Reject")
+    normal.wait()
+
+    assert (normal.states[ASK], normal.states["push_model"]) == ("skipped", "skipped")
+    said = normal.log_text(ASK, normal.tasks[ASK]["try_number"])
+    assert "publish the candidate of clicks? rejected by admin: serving stays as it was" in said
+    assert (world.ledger("clicks"), world.served_versions("clicks")) == (ledger, served)
 
 
 def test_a_missing_connection_stops_the_night_at_once_and_says_what_to_add(world: World) -> None:
@@ -281,6 +390,7 @@ def test_a_training_that_is_marked_as_failed_ends_its_workers(world: World) -> N
     run = only_run(world, "retrain_endless")
     words = f"ml.training.child train {world.store.root}/endless/"
     world.wait_until(lambda: list(processes_of(words)), "training")
+    assert list(processes_of(run.tasks["train_candidate"]["id"]))
 
     run.patch("/taskInstances/train_candidate", new_state="failed")
 
@@ -339,6 +449,28 @@ def test_housekeeping_removes_what_a_lost_writer_left_and_a_dry_run_only_says_so
     assert "1 artifact would be removed" in said.output("housekeep")["summary"]
     assert lost.exists()
     assert place.served() == served
+
+
+@pytest.mark.skipif(not is_router_installed(), reason=INSTALL)
+@pytest.mark.skipif(not is_monitoring_installed(), reason=INSTALL_MONITORING)
+def test_a_promotion_waits_for_a_person_and_the_ledger_says_for_whom(world: World, trials: Trials) -> None:
+    place, dag_id = trials.place, f"rollout_{TRYING}"
+    world.airflow.wait_for_dag(dag_id)
+    assert trials.judge(TWO).judgement.decision == "PROMOTE"
+
+    run = world.start(dag_id)
+    question = run.wait_for_question()
+
+    assert question["subject"] == f"Let version {TWO} of {TRYING} answer all users?"
+    assert question["body"].startswith(f"## PROMOTE: version {TWO} beside {ONE}")
+    assert (place.served(), place.on_canary()) == (ONE, TWO)
+
+    run.answer("Approve")
+    run.wait()
+
+    assert run.states["promote_canary"] == "success"
+    assert (place.served(), place.on_canary()) == (TWO, None)
+    assert place.ledger.entries()[-1]["reason"].startswith("approved by admin at ")
 
 
 def leave_unfinished(place: Place) -> Path:

@@ -5,36 +5,32 @@ from __future__ import annotations
 import filecmp
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
-import httpx
-import numpy as np
 import pytest
 
 from ml.artifact import Artifact
 from ml.config import Rollout
-from ml.connections import MlflowConnection, PrometheusConnection
+from ml.connections import MlflowConnection
 from ml.errors import Withheld
 from ml.release.history import rolled_back
 from ml.release.rollout.promotion import Verdict, promote_canary
 from ml.release.rollout.trial import find_trial
-from ml.release.rollout.watch import Look, watch_canary
 from ml.release.rollout.withdrawal import withdraw_canary
 from ml.release.router import read_share
 from ml.release.staging import WARMUP
 from ml.release.wish import Wish
 from tests.demo.model_server.process import running_model_server
 from tests.demo.prometheus import INSTALL as INSTALL_MONITORING
-from tests.demo.prometheus import is_monitoring_installed, running_mtail, running_prometheus
-from tests.demo.router import INSTALL, Router, is_router_installed, running_router
+from tests.demo.prometheus import is_monitoring_installed
+from tests.demo.router import INSTALL, is_router_installed
 from tests.demo.stack import empty_model_config
 from tests.integration.canaries import LIMITS, CanaryPlace, canary_command_line
 from tests.integration.clicking import Clicks
 from tests.integration.publishing import save_models
 from tests.integration.release_world import connection_to, without_tensorflow
+from tests.integration.trials import Trials, running_trials
 
 pytestmark = [
     pytest.mark.integration,
@@ -43,46 +39,11 @@ pytestmark = [
 ]
 
 ONE, TWO, THREE, FOUR = 20261102001, 20261103001, 20261104001, 20261105001
-LOOKS, REQUESTS = 30, 60
 # Judging by what users did takes at least a hundred of them on each track.
 USERS = 300
 SLOW_MS = 400
 # Stable's median is below a quarter of that wherever these tests can run at all.
 QUICK = LIMITS.model_copy(update={"latency_ratio": 4.0})
-
-
-@dataclass(frozen=True)
-class World:
-    """A place, the router before it and the Prometheus that watches."""
-
-    place: CanaryPlace
-    router: Router
-    prometheus: PrometheusConnection
-
-    def ask(self, count: int) -> list[int]:
-        """The statuses that so many users are answered with."""
-        known = self.place.records.known_answers.read(ONE)
-        assert known is not None
-        inputs = {
-            name: np.nan_to_num(values[:1]) if values.dtype.kind == "f" else values[:1]
-            for name, values in known[0].items()
-        }
-        body = {"inputs": {name: values.tolist() for name, values in inputs.items()}}
-        path = f"/v1/models/{self.place.model}:predict"
-        with httpx.Client(base_url=self.router.rest, timeout=60) as client:
-            users = [f"user-{number}" for number in range(count)]
-            return [client.post(path, json=body, headers={"X-User-Id": user}).status_code for user in users]
-
-    def look(self, version: int) -> Look:
-        return watch_canary(version, self.place.records, self.prometheus, datetime.now(timezone.utc))
-
-    def judge(self, version: int) -> Look:
-        """Look after every few requests until there is a decision; users see no error meanwhile."""
-        for _ in range(LOOKS):
-            assert set(self.ask(REQUESTS)) == {200}
-            if (look := self.look(version)).judgement.decision != "WAIT":
-                return look
-        raise AssertionError(f"no decision after {LOOKS} looks: {look.judgement.reasons}")
 
 
 @contextmanager
@@ -93,7 +54,7 @@ def running_rollout(
     flags: Sequence[str] = (),
     servers: Literal["one", "two"] = "two",
     limits: Rollout = LIMITS,
-) -> Iterator[World]:
+) -> Iterator[Trials]:
     """Everything, after a night that is served; ``flags`` are those of the server that has the canary."""
     save_models(home / "saved_models")
     models = home / "models"
@@ -105,9 +66,6 @@ def running_rollout(
             canary = start(running_model_server(canary_file, home / "canary.log", flags))
         else:
             stable, canary = start(running_model_server(stable_file, home / "stable.log", flags)), None
-        router = start(running_router(home / "router", models, stable, canary))
-        mtail = start(running_mtail(home, router.access_log))
-        prometheus = start(running_prometheus(home / "prometheus", {"router": mtail}))
         place = CanaryPlace(
             home / "store",
             model,
@@ -118,7 +76,7 @@ def running_rollout(
             limits=limits,
         )
         place.night(2)
-        yield World(place, router, PrometheusConnection(address=prometheus.address))
+        yield start(running_trials(home, place, stable, canary))
 
 
 def moves(place: CanaryPlace) -> list[tuple[Any, ...]]:

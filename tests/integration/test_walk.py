@@ -209,10 +209,10 @@ def test_the_command_line_makes_the_same_bytes_in_another_store(
 ) -> None:
     monkeypatch.setenv("RETRAIN_HOME", str(tmp_path))
 
-    done = command_line("train_candidate", "--pipeline", "clicks", "--day", FIRST)
+    done = command_line("gather_window", "--pipeline", "clicks", "--day", FIRST)
 
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == first.walk.train_candidate
+    assert json.loads(done.stdout) == first.walk.gather_window
 
 
 def test_the_command_line_finds_a_night_done(world: World, second: Night) -> None:
