@@ -57,6 +57,19 @@ def running_mtail(home: Path, access_log: Path) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
+class Series:
+    """One series over time.
+
+    Attributes:
+        labels: that tell it from others.
+        points: seconds since the epoch → value.
+    """
+
+    labels: dict[str, str]
+    points: dict[float, float]
+
+
+@dataclass(frozen=True)
 class Prometheus:
     """A running Prometheus.
 
@@ -98,12 +111,19 @@ class Prometheus:
             httpx.HTTPStatusError: if it is no expression.
             ValueError: if it is more than one series.
         """
-        asked = {"query": expression, "start": str(span[0]), "end": str(span[1]), "step": str(step)}
-        answer = httpx.post(f"{self.address}/api/v1/query_range", data=asked, timeout=CALL_SECONDS)
-        found = answer.raise_for_status().json()["data"]["result"]
+        found = self.all_series(expression, span, step)
         if len(found) > 1:
             raise ValueError(f"{expression} is {len(found)} series; expected one. Sum over their labels.")
-        return {float(moment): float(value) for moment, value in (found[0]["values"] if found else ())}
+        return found[0].points if found else {}
+
+    def all_series(self, expression: str, span: tuple[float, float], step: float) -> list[Series]:
+        """Every series of an expression over time; see `series`."""
+        asked = {"query": expression, "start": str(span[0]), "end": str(span[1]), "step": str(step)}
+        answer = httpx.post(f"{self.address}/api/v1/query_range", data=asked, timeout=CALL_SECONDS)
+        return [
+            Series(found["metric"], {float(moment): float(value) for moment, value in found["values"]})
+            for found in answer.raise_for_status().json()["data"]["result"]
+        ]
 
 
 @contextmanager

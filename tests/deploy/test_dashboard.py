@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from ml.release.exposition import METRICS
+from tests.demo.canary.panels import DASHBOARD as FILE
+from tests.demo.canary.panels import draw_dashboard, fill_in
 from tests.demo.canary.timeline import MEASURES
 from tests.demo.process import ProcessFailed, free_port
 from tests.demo.prometheus import (
@@ -28,7 +31,7 @@ from tests.demo.prometheus import (
 )
 from tests.deploy.test_monitoring import LINE
 
-DASHBOARD = json.loads((DEPLOY / "grafana" / "dashboards" / "retraining.json").read_text())
+DASHBOARD = json.loads(FILE.read_text())
 PROVISIONING = DEPLOY / "grafana" / "provisioning"
 NAME = re.compile(r"\b(?:router|retraining|model|model_track)[_:][a-z0-9_:]+\b")
 NEEDS_YESTERDAY = "model:score_shift:day30m"
@@ -46,10 +49,6 @@ def queries() -> Iterator[tuple[str, str]]:
     """(where, PromQL) of everything that asks Prometheus, the variables of Grafana filled in."""
     yield from panel_queries()
     yield from ((note["name"], note["expr"]) for note in DASHBOARD["annotations"]["list"])
-
-
-def filled_in(query: str) -> str:
-    return query.replace("$__rate_interval", "1m").replace("$model", ".*").replace("$pipeline", ".*")
 
 
 def exported() -> set[str]:
@@ -151,16 +150,19 @@ def test_every_query_is_answered_with_data(tmp_path: Path, exporter: str) -> Non
 
     def is_all_answered(prometheus: Prometheus) -> bool:
         requests_of_both_tracks(access_log)
-        empty.difference_update([pair for pair in empty if prometheus.query(filled_in(pair[1]))])
+        empty.difference_update([pair for pair in empty if prometheus.query(fill_in(pair[1]))])
         return all(NEEDS_YESTERDAY in query for _, query in empty)
 
     with running_mtail(tmp_path, access_log) as mtail:
         targets = {"router": mtail, "retraining": exporter}
         with (
             running_prometheus(tmp_path / "prometheus", targets, at_once=True) as prometheus,
-            suppress(ProcessFailed),
         ):
-            prometheus.process.wait_until(
-                lambda: is_all_answered(prometheus), WAIT_SECONDS, "full", pause=0.5
-            )
+            with suppress(ProcessFailed):
+                prometheus.process.wait_until(
+                    lambda: is_all_answered(prometheus), WAIT_SECONDS, "full", pause=0.5
+                )
+            now = time.time()
+            draw_dashboard(prometheus, (now - WAIT_SECONDS, now), tmp_path / "dashboard.png")
     assert [query for _, query in empty if NEEDS_YESTERDAY not in query] == []
+    assert (tmp_path / "dashboard.png").read_bytes().startswith(b"\x89PNG")

@@ -8,6 +8,7 @@
     traffic    what the users were answered, and by which track
     rollouts   waiting for the rollout DAG
     timeline   what happened, by the ledger and Prometheus
+    panels     Grafana's dashboard as a picture
     outcome    whether the story came out
     scenario   all of it, in order
 """

@@ -22,6 +22,7 @@ from tests.demo.canary.outcome import (
     wrong_answers,
     wrong_moves,
 )
+from tests.demo.canary.panels import draw_dashboard
 from tests.demo.canary.rollouts import follow_rollout
 from tests.demo.canary.story import (
     NIGHTS,
@@ -31,7 +32,7 @@ from tests.demo.canary.story import (
     fault_of,
     three_nights,
 )
-from tests.demo.canary.timeline import print_timeline, tell
+from tests.demo.canary.timeline import print_timeline, seconds_of, tell
 from tests.demo.canary.tracks import Tracks, running_tracks, what_is_missing
 from tests.demo.canary.traffic import asking_users, count_answers
 from tests.demo.follow import Backfill, follow
@@ -120,7 +121,10 @@ def conclude(world: World, nights: list[Night], answers: Path) -> int:
     answered = count_answers(answers, world.tracks.router.access_log)
     if not (wrong := report.unexpected(nights, runs)):
         report.print_table(nights, runs)
-    print_timeline(tell(lines, world.tracks.prometheus, time.time()))
+    now, picture = time.time(), world.home / "dashboard.png"
+    print_timeline(tell(lines, world.tracks.prometheus, now))
+    draw_dashboard(world.tracks.prometheus, (seconds_of(lines[0]), now), picture)
+    print(f"\nThe panels of Grafana's dashboard over the same time: {picture}")
     print_answers(answered)
     print_messages(slack)
     wrong += [*wrong_moves(lines, nights), *wrong_answers(answered), *missing_messages(slack, nights)]
