@@ -170,23 +170,28 @@ def _directories(parent: Path) -> Iterator[tuple[int, int]]:
 def _unload(records: Records, servers: Sequence[ModelServer], versions: Sequence[int]) -> None:
     setting = records.pipeline.serving
     for server in servers:
-        before = server.entry()
-        entry, served = before, server.rest.labelled_version(setting.label)
-        for version in set(versions) & set(before.versions):
+        entry, served = server.entry(), server.rest.labelled_version(setting.label)
+        # What the file does not name any more may be loaded: one that was lost had not told the server yet.
+        outgoing = set(versions) & {*entry.versions, *_loaded(server)}
+        for version in outgoing:
             entry = entry.without(version, setting.label, served)
-        if entry != before:
+        if outgoing:
             server.apply(entry, setting.ready_seconds)
     for server in servers:
         _await_unloaded(server, set(versions), setting.ready_seconds)
+
+
+def _loaded(server: ModelServer) -> dict[int, str]:
+    """Version → state, of all that have not ended by the server's own word."""
+    return {version: state.name for version, state in server.rest.states().items() if state.name != ENDED}
 
 
 def _await_unloaded(server: ModelServer, versions: set[int], seconds: float) -> None:
     """Wait until a server says of itself that the versions have ended, or knows nothing of them."""
 
     def loaded() -> list[str]:
-        states = server.rest.states()
-        named = ((version, states[version].name) for version in sorted(versions & states.keys()))
-        return [f"{version} {name}" for version, name in named if name != ENDED]
+        states = _loaded(server)
+        return [f"{version} {states[version]}" for version in sorted(versions & states.keys())]
 
     retrying = Retrying(
         stop=stop_after_delay(seconds), wait=wait_exponential(0.05, max=1.0), retry=retry_if_result(bool)

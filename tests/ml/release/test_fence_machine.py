@@ -19,6 +19,7 @@ from ml.release.golden_version import readmit
 from ml.release.rollout.trial import find_last_trial
 from ml.release.router import read_share
 from ml.release.wish import Wish
+from tests.integration.outgoing import load, loaded
 from tests.ml.release.fence_machine import FenceMachine
 from tests.ml.release.histories import Finding, Luck, World, opened_world
 from tests.ml.release.mishaps import Mishap
@@ -183,3 +184,19 @@ def test_housekeeping_after_a_roll_back_that_was_lost_leaves_the_way_further_bac
     history.keep_house()
 
     assert first in history.on_disk()
+
+
+def test_a_server_that_has_not_heard_of_a_lost_housekeeping_is_told_by_the_next(world: World) -> None:
+    """The config file says already that the version is gone, and nobody reads the file by himself."""
+    history = RolloutMachine(world)
+    for day in (1, 2, 3, 4):
+        history.run(day, BLESSED, CALM)
+    oldest = history.server.named["stable"][0]
+    load(history.place, oldest)
+    lost = Mishap("killed", at=0, effect="ml.release.rpc.RpcServer.reload")
+    assert history.tell("kept house", history.keep_house, lost) == "killed"
+    assert oldest in loaded(history.place)
+
+    assert history.tell("kept house", history.keep_house, None) == "done"
+
+    assert oldest not in history.on_disk()
