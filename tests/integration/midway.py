@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import pkgutil
 import select
@@ -20,10 +19,8 @@ from typing import Any
 from ml.artifact import Window
 from ml.pipelines import load_pipeline
 from ml.walk import Walk
+from tests.integration.forking import FORKSERVER, start_unset
 
-# Forked from a process that has loaded these and used none of them.
-FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["tensorflow_data_validation", "mlflow"])
 END_SECONDS = 30
 
 
@@ -68,7 +65,7 @@ def held_at(moment: Moment, pipeline: str, day: date) -> Iterator[Held]:
     here, there = FORKSERVER.Pipe()
     arguments = (moment, pipeline, day, dict(os.environ), there)
     process = FORKSERVER.Process(target=walk_and_wait, args=arguments)
-    process.start()
+    start_unset(process)
     there.close()
     try:
         here.recv()

@@ -96,6 +96,7 @@ def world(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     copy_pipeline(pipelines, TRYING, serving={"canary": canary, "approval": {"verdicts": ["PROMOTE"]}})
     settings = {"RETRAIN_PIPELINES": str(pipelines), "RETRAIN_CLICKS__SERVING__APPROVAL": APPROVAL}
     with running_world(home, DAYS, settings, [origin.bundle]) as world:
+        world.unpause("retrain_lost")  # it runs while the others are prepared
         yield world
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import pkgutil
 import shutil
@@ -30,6 +29,7 @@ from ml.release.rollback import roll_back
 from ml.release.rpc import predict_request
 from ml.release.server import ModelServer
 from ml.release.wish import Wish
+from tests.integration.forking import FORKSERVER
 from tests.integration.outgoing import load, loaded
 from tests.integration.publishing import Place
 from tests.integration.release_world import World, listed, running_serving
@@ -48,8 +48,6 @@ DEATHS = (
     "ml.release.old_versions.unstage",
     "shutil.rmtree",
 )
-FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["ml.release.old_versions", "mlflow"])
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from ml.artifact import Artifact
 from ml.release.history import rolled_back
 from ml.release.router import route_file
 from tests.integration.canaries import CanaryPlace
+from tests.integration.forking import FORKSERVER
 from tests.integration.publishing import day_of, die_instead_of
 from tests.integration.release_world import World, listed, running_serving
 from tests.ml.release.mishaps import EFFECTS, Witness
@@ -48,9 +48,6 @@ MOVES = {
     "promote": (*STAGE, *APPLY, *SAY, *APPLY, *FOLLOW, *SAY, *END),
     "withdraw": (ROUTE, *SAY, *END),
 }
-
-FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["ml.release.publication", "ml.release.rollout.promotion", "mlflow"])
 
 
 @dataclass(frozen=True)

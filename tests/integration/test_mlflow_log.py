@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -16,12 +15,11 @@ from ml.config import Pipeline
 from ml.connections import MlflowConnection
 from ml.manifest import Identity
 from ml.store import Draft, Store
+from tests.integration.forking import FORKSERVER
 from tests.ml.release.conftest import CONTENTS, produce
 
 pytestmark = pytest.mark.integration
 
-FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["ml.release.run_log", "mlflow", "matplotlib.figure"])
 HISTORY = {
     "epochs": [{"epoch": 1, "step": 20, "examples": 200, "loss": 0.5, "auc": 0.7}],
     "curve": [{"step": 10, "loss": 0.6, "auc": 0.6}, {"step": 20, "loss": 0.4, "auc": 0.72}],

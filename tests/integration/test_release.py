@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import signal
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,6 +16,7 @@ from ml.connections import ServingConnection
 from ml.errors import Misconfigured, RetrainingError, Unavailable, Withheld
 from ml.release.failures import LoadFailed, WrongAnswers
 from ml.release.standing import Sources, observe
+from tests.integration.forking import FORKSERVER
 from tests.integration.publishing import (
     Place,
     day_of,
@@ -45,9 +45,6 @@ DEATHS = [
     "record",
     "sealing",
 ]
-
-FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["ml.release.publication", "mlflow"])
 
 
 NAMES = (f"model_{number}" for number in itertools.count())

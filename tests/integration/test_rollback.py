@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import signal
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from ml.release.rollback import RolledBack, roll_back
 from ml.release.server import ModelServer
 from ml.release.wish import Wish
 from tests.demo.process import free_port
+from tests.integration.forking import FORKSERVER
 from tests.integration.publishing import Place, kill_after
 from tests.integration.release_world import (
     World,
@@ -38,9 +38,6 @@ pytestmark = pytest.mark.integration
 
 ONE, TWO, THREE, FOUR = 20261102001, 20261103001, 20261104001, 20261105001
 DEATHS = ["load", "ask", "announce", "move_label", "move_alias", "record"]
-
-FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["ml.release.publication", "mlflow"])
 
 
 @pytest.fixture(scope="module")
