@@ -131,7 +131,7 @@ def clear_now_and_then(story: Story, clears: int, chance: random.Random) -> None
         story.wait_until(partial(is_time, story, over, share), f"through with {share:.0%} of the nights")
         day = chance.choice(sorted(day for day, state in story.states.items() if state in FINISHED))
         print(f"  {len(over)} nights were over; cleared {day}", flush=True)
-        story.by_day[day].post("/clear", dry_run=False)
+        story.clear(day)
 
 
 def shuffle(postgres: Postgres, backfill: int, chance: random.Random) -> None:

@@ -12,13 +12,16 @@ from typing import Any
 
 import httpx
 import pytest
+from mlflow import MlflowClient
 
 from ml.artifact import Window
 from ml.errors import DataRejected
-from ml.manifest import MANIFEST
+from ml.manifest import MANIFEST, Manifest
 from ml.pipelines import load_pipeline
 from ml.release.run_labels import RUN_KEY
-from ml.store import Store
+from ml.release.run_log import read_json
+from ml.release.tries import FILE, Try
+from ml.store import PARTIAL, Store
 from ml.walk import Walk
 from tests.demo.follow import FINISHED, Backfill
 from tests.demo.stack import Services
@@ -54,6 +57,18 @@ def digests(store: Store, pipeline: str, kinds: Sequence[str] = KINDS) -> dict[s
     paths = [path for kind in kinds for path in (store.root / pipeline / kind).glob(f"*/{MANIFEST}")]
     found = {f"{path.parts[-3]}/{path.parts[-2]}": json.loads(path.read_bytes()) for path in paths}
     return {name: manifest["digest"] for name, manifest in sorted(found.items())}
+
+
+def check_store(store: Store, pipeline: str) -> None:
+    """Read every artifact as a step would, and look for files of what was only begun.
+
+    Raises:
+        StoreCorrupted: naming the file that is missing or differs.
+    """
+    for path in (store.root / pipeline).glob(f"*/*/{MANIFEST}"):
+        store.open(Manifest.read(path).artifact)
+    begun = [path for path in store.root.rglob("*") if PARTIAL in str(path) and path.is_file()]
+    assert begun == []
 
 
 class ServedVersions:
@@ -121,6 +136,18 @@ class Story:
         runs = self.world.mlflow_runs("clicks")
         return sorted((run.data.tags[RUN_KEY], run.info.run_id) for run in runs)
 
+    @property
+    def tries(self) -> dict[str, int]:
+        """How often Airflow has begun each day."""
+        return {day: run.tasks["wait_for_settle"]["try_number"] for day, run in self.by_day.items()}
+
+    @property
+    def logged_tries(self) -> dict[str, list[Try]]:
+        """What MLflow tells of each day's tries, oldest try first."""
+        client = MlflowClient(self.world.services.mlflow)
+        runs = self.world.mlflow_runs("clicks")
+        return {run.data.tags["day"]: read_json(client, run.info.run_id, FILE) for run in runs}
+
     def create(self, first: date, last: date, *options: str) -> int:
         """Create a backfill, as an engineer does, and return its id."""
         self.wait_until(self.is_free, "done with the last backfill: Airflow allows one at a time")
@@ -128,6 +155,16 @@ class Story:
         log = self.logs / f"backfill-{self.created}.log"
         Backfill(NIGHTS, first, last, options).create(self.world.airflow, log)
         return self.created
+
+    def cancel(self, backfill: int) -> None:
+        """Cancel a backfill, as a person does in the UI: what runs may end, what is queued has failed."""
+        self.world.api.put(f"/backfills/{backfill}/cancel").raise_for_status()
+
+    def clear(self, day: str) -> Run:
+        """Clear all tasks of a day's night, as a person does in the UI."""
+        night = self.by_day[day]
+        night.post("/clear", dry_run=False)
+        return night
 
     def is_free(self) -> bool:
         """Whether a backfill may be created; Airflow looks twice a minute whether one is over."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -19,6 +22,7 @@ from tests.integration.backfilling import (
     REPORTS,
     ServedVersions,
     Story,
+    check_store,
     digests,
     settings,
     walk_forward,
@@ -41,6 +45,8 @@ DAYS = [
 # Every day is in the training window of the next: what runs at once wants the same days.
 CHOSEN = {**SMALL, **pipeline_settings("tansu"), "RETRAIN_TRAINING__WINDOW_DAYS": "2"}
 PARALLEL = ("--max-active-runs", "4")
+AGAIN = ("--reprocess-behavior", "completed")
+JUDGED_ANEW = ("--dag-run-conf", json.dumps({"refresh_production": "other days serve by now"}))
 
 
 def state_of_the_world(story: Story) -> dict[str, Any]:
@@ -48,14 +54,10 @@ def state_of_the_world(story: Story) -> dict[str, Any]:
     return {
         "outputs": {day: run.outputs for day, run in story.by_day.items()},
         "MLflow runs": story.logged,
+        "tries in MLflow": story.logged_tries,
         "registered versions": story.world.registered_versions("clicks"),
         "served": story.served.seen[-1:],
     }
-
-
-def tries(story: Story) -> dict[str, int]:
-    """How often each day was begun."""
-    return {day: run.tasks["wait_for_settle"]["try_number"] for day, run in story.by_day.items()}
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +98,61 @@ def repaired(story: Story, filled: dict[str, Any]) -> int:
     return backfill
 
 
+@dataclass(frozen=True)
+class Repetition:
+    """All days once more.
+
+    Attributes:
+        cleared: the day whose night was cleared meanwhile.
+        before: how often each day had been begun before.
+    """
+
+    cleared: str
+    before: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def repeated(story: Story, repaired: int) -> Repetition:
+    """All days once more, forward and at once; when one is over, somebody clears any of them."""
+    before = story.tries
+    story.create(DAMAGED, LAST, *PARALLEL, *AGAIN)
+    story.wait_until(lambda: set(story.states.values()) & set(FINISHED), "done with one night")
+    cleared = random.choice(sorted(story.states))  # noqa: S311 - it decides an order
+    story.clear(cleared)
+    story.wait(reports=3)
+    return Repetition(cleared, before)
+
+
+@pytest.fixture(scope="module")
+def cancelled(story: Story, repeated: Repetition) -> int:
+    """All days judged anew, from the last one back, and a person who stops that during the first night."""
+    one = ("--max-active-runs", "1", "--run-backwards")
+    backfill = story.create(DAMAGED, LAST, *one, *AGAIN, *JUDGED_ANEW)
+    story.wait_until(lambda: story.states[str(LAST)] == "running", "running")
+    story.cancel(backfill)
+    story.wait(reports=4)
+    return backfill
+
+
+@pytest.fixture(scope="module")
+def left_queued(story: Story, cancelled: int) -> str:
+    """The state of a cancelled night that was cleared when another DAG's run, begun later, is over."""
+    night = story.clear(str(NORMAL))
+    story.world.trigger("backfill_clicks", first=str(DAMAGED), last=str(LAST)).wait()
+    state = str(night.get()["state"])
+    night.patch("", state="failed")
+    return state
+
+
+@pytest.fixture(scope="module")
+def finished(story: Story, left_queued: str) -> dict[str, int]:
+    """What was cancelled by another backfill; how often each day had been begun before it."""
+    before = story.tries
+    story.create(DAMAGED, LAST, *PARALLEL, "--reprocess-behavior", "failed")
+    story.wait(reports=5)
+    return before
+
+
 def test_a_backfill_and_a_scheduled_night_share_the_days(story: Story, filled: dict[str, Any]) -> None:
     told = [story.by_day[str(day)].get() for day in (DAMAGED, NORMAL, LAST)]
 
@@ -130,19 +187,90 @@ def test_what_failed_is_made_good_and_nothing_else_has_changed(
     story: Story, filled: dict[str, Any], repaired: int, expected: dict[str, str]
 ) -> None:
     assert list(story.states.values()) == ["failed", "success", "success"]
-    assert tries(story) == {str(DAMAGED): 2, str(NORMAL): 1, str(LAST): 1}
+    assert story.tries == {str(DAMAGED): 2, str(NORMAL): 1, str(LAST): 1}
     assert state_of_the_world(story) == filled
     assert digests(story.world.store, "clicks") == expected
 
 
-def test_the_served_watermark_never_went_back(story: Story, repaired: int) -> None:
-    assert story.served.seen
-    assert story.served.seen == sorted(story.served.seen)
-
-
 def test_without_reprocessing_no_night_is_touched(story: Story, repaired: int) -> None:
-    before = tries(story)
+    before = story.tries
 
     story.create(DAMAGED, LAST, *PARALLEL, "--reprocess-behavior", "none")
-    assert tries(story) == before
+    assert story.tries == before
     assert set(story.states.values()) <= set(FINISHED)
+
+
+def test_all_days_again_come_to_the_same_also_if_one_is_cleared_meanwhile(
+    story: Story, filled: dict[str, Any], repeated: Repetition, expected: dict[str, str]
+) -> None:
+    begun = {day: story.tries[day] - count for day, count in repeated.before.items()}
+
+    assert begun == {str(day.date): 1 for day in DAYS} | {repeated.cleared: 2}
+    assert list(story.states.values()) == ["failed", "success", "success"]
+    assert state_of_the_world(story) == filled
+    assert digests(story.world.store, "clicks") == expected
+    assert "3 nights: 3 same" in story.reports[-1].output("report_backfill")["summary"]
+
+
+def test_the_earlier_tries_of_a_night_can_be_read_in_airflow(story: Story, repeated: Repetition) -> None:
+    night, attempts = story.by_day[repeated.cleared], range(1, story.tries[repeated.cleared] + 1)
+    told = night.get("/taskInstances/land_examples/tries")["task_instances"]
+
+    assert [each["try_number"] for each in told] == list(attempts)
+    assert all(night.log("land_examples", attempt) for attempt in attempts)
+
+
+def test_a_cancelled_backfill_is_told_of_with_what_it_did_not_come_to(story: Story, cancelled: int) -> None:
+    report = story.reports[-1]
+    told = report.get()["conf"]["backfill"]
+
+    assert report.run_id == f"backfill_{cancelled}"
+    assert len(told["nights"]) == len(DAYS)
+    assert told["failed"] == dict.fromkeys(told["nights"][:2], "it was cancelled before it began")
+    assert "2 missing" in report.output("report_backfill")["summary"]
+
+
+def test_what_was_done_before_a_backfill_was_cancelled_stays_and_is_whole(
+    story: Story, filled: dict[str, Any], cancelled: int, expected: dict[str, str]
+) -> None:
+    tried = {day: len(tries) for day, tries in story.logged_tries.items()}
+
+    assert list(story.states.values()) == ["failed", "failed", "success"]
+    assert tried == {str(DAMAGED): 1, str(NORMAL): 1, str(LAST): 2}
+    assert story.logged == filled["MLflow runs"]
+    assert digests(story.world.store, "clicks") == expected
+    check_store(story.world.store, "clicks")
+
+
+def test_a_cancelled_night_that_is_cleared_stays_queued_until_it_is_marked_as_failed(
+    story: Story, left_queued: str
+) -> None:
+    assert left_queued == "queued"
+
+
+def test_another_backfill_finishes_what_was_cancelled(
+    story: Story, finished: dict[str, int], expected: dict[str, str]
+) -> None:
+    begun = {day: story.tries[day] - count for day, count in finished.items()}
+
+    assert begun == {str(DAMAGED): 1, str(NORMAL): 1, str(LAST): 0}
+    assert list(story.states.values()) == ["failed", "success", "success"]
+    assert digests(story.world.store, "clicks") == expected
+    check_store(story.world.store, "clicks")
+
+
+def test_every_night_that_was_judged_anew_is_one_run_in_mlflow_with_its_first_try_beside_it(
+    story: Story, filled: dict[str, Any], finished: dict[str, int]
+) -> None:
+    tries = story.logged_tries
+
+    assert story.logged == filled["MLflow runs"]
+    assert {day: [each["try"] for each in known] for day, known in tries.items()} == {
+        str(day.date): [1, 2] for day in DAYS
+    }
+    assert {day: known[:1] for day, known in tries.items()} == filled["tries in MLflow"]
+
+
+def test_the_served_watermark_never_went_back(story: Story, finished: dict[str, int]) -> None:
+    assert story.served.seen
+    assert story.served.seen == sorted(story.served.seen)
