@@ -216,7 +216,7 @@ def test_the_earlier_tries_of_a_night_can_be_read_in_airflow(story: Story, repea
     night, attempts = story.by_day[repeated.cleared], range(1, story.tries[repeated.cleared] + 1)
     told = night.get("/taskInstances/land_examples/tries")["task_instances"]
 
-    assert [each["try_number"] for each in told] == list(attempts)
+    assert {each["try_number"] for each in told} == set(attempts)
     assert all(night.log("land_examples", attempt) for attempt in attempts)
 
 

@@ -27,7 +27,7 @@ from ml.release.tracking import open_mlflow
 from ml.release.versions import Version, Versions
 from ml.release.wish import Wish
 from tests.integration.publishing import day_of
-from tests.ml.release.histories import DAYS, Finding, Luck, Run, World, findings, luck, mishaps
+from tests.ml.release.histories import DAYS, QUEUED, Finding, Luck, Run, World, findings, luck, mishaps
 from tests.ml.release.mishaps import Killed, Mishap
 
 
@@ -66,6 +66,17 @@ class FenceMachine(RuleBasedStateMachine):
     @rule(target=runs, ago=st.integers(0, 6), found=findings, luck=luck)
     def a_backfill_or_manual_run(self, ago: int, found: Finding, luck: Luck) -> Any:
         return self.run(max(1, self.tonight - ago), found, luck)
+
+    @precondition(lambda self: self.tonight + 2 <= DAYS)
+    @rule(target=runs, found=st.lists(findings, min_size=2, max_size=2), is_older_first=st.booleans())
+    def two_nights_at_once(self, found: list[Finding], is_older_first: bool) -> Any:
+        """Both read what serves before either pushes: the second was judged against what served then."""
+        self.tonight += 2
+        days = (self.tonight - 1, self.tonight)
+        waiting = [self.run(day, each, QUEUED) for day, each in zip(days, found, strict=True)]
+        for run in waiting if is_older_first else reversed(waiting):
+            self.push(run, None)
+        return multiple(*waiting)
 
     @rule(target=runs, run=runs, found=findings, luck=luck)
     def a_run_cleared_and_judged_anew(self, run: Run, found: Finding, luck: Luck) -> Any:

@@ -7,7 +7,7 @@ import ssl
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -55,6 +55,10 @@ class Luck:
     resolving: Mishap | None
     queued: bool
     pushing: Mishap | None
+
+
+CALM = Luck(restart=False, resolving=None, queued=False, pushing=None)
+QUEUED = replace(CALM, queued=True)
 
 
 def rarely(one_in: int) -> st.SearchStrategy[bool]:

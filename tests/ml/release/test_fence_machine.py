@@ -21,7 +21,7 @@ from ml.release.router import read_share
 from ml.release.wish import Wish
 from tests.integration.outgoing import load, loaded
 from tests.ml.release.fence_machine import FenceMachine
-from tests.ml.release.histories import Finding, Luck, World, opened_world
+from tests.ml.release.histories import CALM, QUEUED, Finding, World, opened_world
 from tests.ml.release.mishaps import Mishap
 from tests.ml.release.rollout_machine import RolloutMachine
 from tests.ml.release.watch_machine import WatchMachine
@@ -47,8 +47,6 @@ def test_no_history_puts_data_in_front_of_users_that_is_older_or_not_blessed(
 
 
 BLESSED = Finding("good", "PASS")
-CALM = Luck(restart=False, resolving=None, queued=False, pushing=None)
-QUEUED = replace(CALM, queued=True)
 
 
 def test_a_push_that_fails_where_one_was_killed_leaves_the_label_on_what_serves(world: World) -> None:
