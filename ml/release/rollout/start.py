@@ -14,7 +14,7 @@ from ml.errors import Withheld
 from ml.release.ledger import Ledger
 from ml.release.model_config import Entry
 from ml.release.production import Records
-from ml.release.publication import Publication, Published
+from ml.release.publication import COMMITMENT, Publication, Published
 from ml.release.push import Push
 from ml.release.registry import Registry
 from ml.release.rollout.tracks import Tracks, canary_of
@@ -99,11 +99,21 @@ class CanaryStart(Publication):
     def run(self) -> None:
         """Publish it to the canary's label; only what is on record there gets its share of the users."""
         trial = find_trial(self.records)
-        if trial is None or not trial.version.number == self.version.number == self.previous:
+        if self._has_arrived():
+            self._do(COMMITMENT)
+        elif trial is None or not trial.version.number == self.version.number == self.previous:
             super().run()
         share = canary_of(self.records.pipeline).share
         log.info("version %d: %.1f %% of the users", self.version.number, share * 100)
         set_share(self.records.pipeline, self.router, share, self.version.number)
+
+    def _has_arrived(self) -> bool:
+        """Whether an earlier try was lost after its label had moved.
+
+        It had been asked by then, and the canary before is unloaded: no label can go back to it.
+        """
+        named = self.server.rest.labelled_version(self.label)
+        return self.previous != named == self.version.number
 
     def moved_entry(self) -> Entry:
         """The canary that was on trial before makes room; all other versions stay loaded."""

@@ -198,3 +198,19 @@ def test_a_server_that_has_not_heard_of_a_lost_housekeeping_is_told_by_the_next(
     assert history.tell("kept house", history.keep_house, None) == "done"
 
     assert oldest not in history.on_disk()
+
+
+@pytest.mark.parametrize("tracks", ["one", "two"])
+def test_a_start_that_was_lost_after_it_took_the_place_of_another_canary_goes_on(
+    world: World, tracks: str
+) -> None:
+    """The canary before is unloaded by then, and no label can go back to it."""
+    history = after_a_start(world, tracks)
+    third = history.run(3, BLESSED, QUEUED)
+    history.push(third, Mishap("killed", at=3, effect="ml.release.rpc.RpcServer.reload"))
+    assert history.on_canary == 20261103001
+
+    history.push(third, None)
+
+    assert history.trial is not None
+    assert history.trial.version.number == history.on_canary
