@@ -167,6 +167,16 @@ def test_days_in_any_order_come_to_the_artifacts_of_a_forward_walk(
     assert digests(story.world.store, "clicks") == expected
 
 
+def test_of_two_nights_at_once_one_is_served_and_the_other_says_why_it_is_not(
+    story: Story, filled: dict[str, Any]
+) -> None:
+    """Both were judged against no version; whichever pushes first is served."""
+    withheld = [day for day in (NORMAL, LAST) if "pushed_model" not in str(filled["outputs"][str(day)])]
+
+    assert len(withheld) == 1
+    assert "was judged against no version, but now" in story.by_day[str(*withheld)].log_text("push_model")
+
+
 def test_every_day_has_one_run_in_mlflow(story: Story, filled: dict[str, Any]) -> None:
     assert [key for key, _ in story.logged] == sorted(f"{NIGHTS}/{run.run_id}" for run in story.nights)
 
