@@ -25,6 +25,10 @@ PAUSE_SECONDS = 0.5
 # The api-server reads task logs from the disk: no component needs a log server of its own, which would
 # listen on every address of the machine.
 COMPONENTS = (("scheduler", "--skip-serve-logs"), ("dag-processor",), ("triggerer", "--skip-serve-logs"))
+# A task is a process of its own, forked from one that has loaded these, which would take it seconds.
+LOADED = ("airflow.executors.local_executor", "tensorflow_data_validation", "mlflow")
+# TensorFlow says as little as where `ml` is the first to load it.
+QUIET = {"PYTHONWARNINGS": "ignore", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,8 @@ def settings(home: Path, url: str, bundles: Any = None) -> dict[str, str]:
             "DAG_BUNDLE_STORAGE_PATH": str(home.absolute() / "bundles"),
         },
         "DATABASE": {"SQL_ALCHEMY_CONN": f"sqlite:///{database(home)}?timeout={LOCK_SECONDS}"},
+        "SCHEDULER": {"MP_START_METHOD": "forkserver", "MP_FORKSERVER_PRELOAD": ",".join(LOADED)},
+        "WORKERS": {"MIN_HEARTBEAT_INTERVAL": "1"},
         "LOGGING": {"BASE_LOG_FOLDER": str(home.absolute() / "logs")},
         "USAGE_DATA_COLLECTION": {"ENABLED": "False"},
     }
@@ -156,7 +162,7 @@ def settings(home: Path, url: str, bundles: Any = None) -> dict[str, str]:
         f"AIRFLOW__{part}__{key}": value for part, keys in sections.items() for key, value in keys.items()
     }
     read_password(home)
-    return {"AIRFLOW_HOME": str(home.absolute()), "PYTHONWARNINGS": "ignore", **named}
+    return {"AIRFLOW_HOME": str(home.absolute()), **QUIET, **named}
 
 
 def database(home: Path) -> Path:

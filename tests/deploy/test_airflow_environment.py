@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from deploy.airflow.initialise import PASSWORDS_FILE, write_passwords
+from tests.demo.airflow_server import LOADED
 from tests.deploy.conftest import REPOSITORY_URL, ROOT
 
 Services = dict[str, dict[str, Any]]
@@ -24,6 +25,8 @@ AIRFLOW = [
     "airflow-dag-processor",
     "airflow-triggerer",
 ]
+# Of [core]'s options, those that the scheduler may have in its own section, by their description there.
+OVERRIDES = {"AIRFLOW__SCHEDULER__MP_START_METHOD", "AIRFLOW__SCHEDULER__MP_FORKSERVER_PRELOAD"}
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +41,7 @@ def known_options() -> set[str]:
         f"AIRFLOW__{section.upper()}__{option.upper()}"
         for section, content in sections.items()
         for option in content["options"]
-    }
+    } | OVERRIDES
 
 
 def look(variables: dict[str, Any], home: Path) -> dict[str, Any]:
@@ -151,3 +154,12 @@ def test_the_steps_and_the_model_server_mean_the_same_files(view: dict[str, Any]
 def test_the_only_user_is_the_admin_whose_password_was_set(view: dict[str, Any]) -> None:
     assert view["users"] == [["admin", "admin"]]
     assert view["passwords"] == {"admin": "correct horse"}
+
+
+def test_tasks_are_forked_from_libraries_and_from_nothing_that_a_commit_changes(services: Services) -> None:
+    environment = services["airflow-scheduler"]["environment"]
+    preloaded = environment["AIRFLOW__SCHEDULER__MP_FORKSERVER_PRELOAD"].split(",")
+    ours = {path.name for path in ROOT.iterdir()} | {path.name for path in (ROOT / "plugins").iterdir()}
+
+    assert tuple(preloaded) == LOADED
+    assert not ours & {name.partition(".")[0] for name in preloaded}

@@ -59,17 +59,6 @@ ATTENTIVE = {
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
 }
 
-# Each task is a process of its own. It is forked from one that has these libraries loaded, which would take
-# every task seconds. TensorFlow says as little as where `ml` is the first to load it. Whoever watches over a
-# task looks once a second whether it has ended.
-LOADED = ("airflow.executors.local_executor", "tensorflow_data_validation", "mlflow")
-FORKED = {
-    "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
-    "AIRFLOW__SCHEDULER__MP_FORKSERVER_PRELOAD": ",".join(LOADED),
-    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-}
-
 
 @dataclass(frozen=True)
 class World:
@@ -274,7 +263,7 @@ def running_world(
     with running_services(home, broker=broker) as services:
         fill_topic(days, services.bootstrap, "clicks", partitions=3)
         everything = {"RETRAIN_HOME": str(home), **services.airflow_connections()}
-        everything |= {**ATTENTIVE, **FORKED, **SMALL, **pipeline_settings(broker), **environment}
+        everything |= {**ATTENTIVE, **SMALL, **pipeline_settings(broker), **environment}
         with (
             running_airflow(home / "airflow", everything, bundles=bundles) as airflow,
             airflow.api() as api,
