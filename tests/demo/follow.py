@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from ml.store import Store
 from tests.demo.airflow_server import Airflow
@@ -19,6 +20,23 @@ POLL_SECONDS = 1.0
 LIMIT_SECONDS = 1800
 FINISHED = ("success", "failed")
 MOVING = ("running", "deferred", "queued", "up_for_retry", "scheduled")
+
+
+# SQLite refuses at once, whatever the timeout, to write in a transaction that has read what another has since
+# overwritten. Airflow then takes back what it has made of the backfill, so that it can be asked for again.
+LOCKED = "database is locked"
+
+
+class DatabaseLocked(RuntimeError):
+    """Somebody else was writing."""
+
+
+UNTIL_UNLOCKED = Retrying(
+    retry=retry_if_exception_type(DatabaseLocked),
+    stop=stop_after_attempt(5),
+    wait=wait_random_exponential(0.5, max=5),
+    reraise=True,
+)
 
 
 @dataclass(frozen=True)
@@ -47,9 +65,12 @@ class Backfill:
         airflow.wait_for_dag(self.dag_id)
         days = ("--from-date", self.first.isoformat(), "--to-date", self.last.isoformat())
         chosen = ("--dag-id", self.dag_id, *days, *self.options)
-        with airflow.command("backfill", "create", *chosen, log=log) as command:
-            if command.wait(120):
-                raise RuntimeError(f"airflow backfill was refused:\n{command.tail()}")
+        for attempt in UNTIL_UNLOCKED:
+            with attempt, airflow.command("backfill", "create", *chosen, log=log) as command:
+                if command.wait(120):
+                    said = command.tail()
+                    refusal = DatabaseLocked if LOCKED in said else RuntimeError
+                    raise refusal(f"airflow backfill was refused:\n{said}")
 
     def start(self, airflow: Airflow) -> None:
         """Let the scheduler have the DAG."""
