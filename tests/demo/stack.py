@@ -16,7 +16,7 @@ from tests.demo.airflow_server import Airflow, running_airflow
 from tests.demo.broker import Broker, running_broker
 from tests.demo.kafka import Kafka, running_kafka, what_is_missing
 from tests.demo.mlflow_server import running_mlflow
-from tests.demo.model_server.process import ModelServerProcess, running_model_server
+from tests.demo.model_server.process import ModelServerProcess, starting_model_server
 from tests.demo.process import free_port, listens
 
 BrokerName = Literal["tansu", "kafka"]
@@ -165,9 +165,10 @@ def running_services(
     logs = home / "logs"
     with (
         _empty_broker(home, broker) as running,
+        starting_model_server(config, logs / "model-server.log", serving_flags) as serving,
         running_mlflow(home / "mlflow", mlflow_port) as mlflow,
-        running_model_server(config, logs / "model-server.log", serving_flags) as serving,
     ):
+        serving.wait_until_it_answers()
         yield Services(running.bootstrap, mlflow, serving, config.parent)
 
 

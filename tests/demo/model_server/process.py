@@ -41,6 +41,15 @@ class ModelServerProcess:
         """The process id."""
         return self.process.pid
 
+    def wait_until_it_answers(self) -> None:
+        """Wait until both ports are open. It opens them once every model of its config has a version.
+
+        Raises:
+            ProcessFailed: if it ends or does not answer in time; the message has the end of its log.
+        """
+        ports = [int(address.rpartition(":")[2]) for address in (self.grpc, self.rest)]
+        self.process.wait_until(lambda: all(map(listens, ports)), START_SECONDS)
+
 
 @contextmanager
 def running_model_server(
@@ -48,16 +57,27 @@ def running_model_server(
 ) -> Iterator[ModelServerProcess]:
     """Run the stand-in on free ports, from the moment it answers to the end of the block.
 
-    Like the real binary it opens its ports once every model in the config file has a version available.
+    The arguments are those of `starting_model_server`.
+
+    Raises:
+        ProcessFailed: if it ends or does not answer in time; the message has the end of its log.
+    """
+    with starting_model_server(config_file, log, flags) as server:
+        server.wait_until_it_answers()
+        yield server
+
+
+@contextmanager
+def starting_model_server(
+    config_file: Path, log: Path, flags: Sequence[str] = ()
+) -> Iterator[ModelServerProcess]:
+    """Start the stand-in on free ports, and end it with the block; it does not answer at once.
 
     Args:
         config_file: a ModelServerConfig in text form, polled every second; ``model_config_list {}`` to begin
             with nothing.
         log: the file that its output is appended to.
         flags: more flags of tensorflow_model_server; they win over DEFAULT_FLAGS.
-
-    Raises:
-        ProcessFailed: if it ends or does not answer in time; the message has the end of its log.
     """
     grpc_port, rest_port = free_port(), free_port()
     argv = [sys.executable, "-m", "tests.demo.model_server", f"--port={grpc_port}"]
@@ -65,5 +85,4 @@ def running_model_server(
     argv += [*DEFAULT_FLAGS, *flags]
     server = ManagedProcess("model server", argv, log, env={"TF_CPP_MIN_LOG_LEVEL": "2"}, cwd=REPOSITORY)
     with server:
-        server.wait_until(lambda: listens(grpc_port) and listens(rest_port), START_SECONDS)
         yield ModelServerProcess(server, f"{HOST}:{grpc_port}", f"http://{HOST}:{rest_port}")
