@@ -30,7 +30,7 @@ UNITS: Mapping[str | None, Callable[[float], str]] = {
     "none": "{:.0f}".format,
 }
 NOT_SHOWN = {"__name__", "instance", "job"}
-SHOWN_LINES = 8
+SHOWN_LINES, SHOWN_TIMES = 8, 6
 Span = tuple[float, float]
 
 
@@ -66,7 +66,8 @@ def draw_dashboard(prometheus: Prometheus, span: Span, picture: Path) -> None:
     for told in dashboard["panels"]:
         axes = figure.add_axes(rectangle(told["gridPos"], rows))
         axes.set_title(told["title"], loc="left", fontsize=10)
-        KINDS[told["type"]](axes, read_panel(told, prometheus, span))
+        panel = read_panel(told, prometheus, span)
+        (KINDS[told["type"]] if panel.series else say_nothing)(axes, panel)
     figure.savefig(picture, dpi=DPI)
 
 
@@ -100,14 +101,20 @@ def legend(template: str, labels: Mapping[str, str]) -> str:
     return re.sub(r"{{\s*(\w+)\s*}}", lambda found: labels.get(found[1], ""), template)
 
 
+def say_nothing(axes: Axes, _: Panel) -> None:
+    """What Grafana says of a panel whose queries are answered with nothing."""
+    axes.axis("off")
+    axes.text(0.5, 0.5, "No data", ha="center", va="center", color="grey")
+
+
 def draw_lines(axes: Axes, panel: Panel) -> None:
     """A line a series."""
     for name, series in panel.series:
         axes.plot(moments(series), list(series.points.values()), label=name, linewidth=1)
     axes.yaxis.set_major_formatter(lambda value, _: panel.write(value))
     axes.set_ylim(bottom=0)
-    if 0 < len(panel.series) <= SHOWN_LINES:
-        axes.legend(fontsize=6, loc="upper left")
+    if len(panel.series) <= SHOWN_LINES:
+        axes.legend(fontsize=6, loc="center right")
     show_times(axes)
 
 
@@ -115,9 +122,8 @@ def draw_buckets(axes: Axes, panel: Panel) -> None:
     """A column a moment and a row a bucket; the cumulative counts of a histogram taken apart."""
     rising = sorted(panel.series, key=lambda one: float(one[1].labels["le"]))
     at_most = table_of([series for _, series in rising])
-    if at_most.size:
-        counts = np.diff(np.nan_to_num(at_most), axis=0, prepend=0)
-        axes.imshow(counts, aspect="auto", origin="lower", cmap="Blues", interpolation="nearest")
+    counts = np.diff(np.nan_to_num(at_most), axis=0, prepend=0)
+    axes.imshow(counts, aspect="auto", origin="lower", cmap="Blues", interpolation="nearest")
     axes.set_yticks(range(len(rising)), [name for name, _ in rising], fontsize=6)
     axes.set_xticks([])
 
@@ -125,19 +131,20 @@ def draw_buckets(axes: Axes, panel: Panel) -> None:
 def draw_history(axes: Axes, panel: Panel) -> None:
     """A row a series and a column a moment, from 0 to 1 and above."""
     values = table_of([series for _, series in panel.series])
-    if values.size:
-        axes.imshow(values, aspect="auto", cmap="YlOrRd", vmin=0, vmax=1, interpolation="nearest")
+    axes.imshow(values, aspect="auto", cmap="YlOrRd", vmin=0, vmax=1, interpolation="nearest")
     axes.set_yticks(range(len(panel.series)), [name for name, _ in panel.series], fontsize=6)
     axes.set_xticks([])
 
 
 def draw_states(axes: Axes, panel: Panel) -> None:
-    """A row a series, with a bar and its value for as long as the value stays."""
+    """A row a series, with a bar and its value for as long as it stays; nothing for 0, which is none."""
+    known = sorted({value for _, series in panel.series for value in series.points.values()})
     for row, (_, series) in enumerate(panel.series):
         times, values = moments(series), list(series.points.values())
         changes = [0, *(np.flatnonzero(np.diff(values)) + 1), len(values) - 1]
-        for color, (begin, end) in enumerate(pairwise(changes)):
-            axes.barh(row, times[end] - times[begin], left=times[begin], color=f"C{color}", alpha=0.5)
+        for begin, end in (each for each in pairwise(changes) if values[each[0]]):
+            color = f"C{known.index(values[begin])}"
+            axes.barh(row, times[end] - times[begin], left=times[begin], color=color, alpha=0.5)
             axes.text(
                 times[begin], row, f" {panel.write(values[begin])}", fontsize=7, va="center", clip_on=True
             )
@@ -156,9 +163,8 @@ def draw_table(axes: Axes, panel: Panel) -> None:
     """A row a series, of its labels."""
     axes.axis("off")
     names = sorted({name for _, series in panel.series for name in series.labels} - NOT_SHOWN)
-    rows = sorted([[series.labels.get(name, "") for name in names] for _, series in panel.series])
-    if rows:
-        axes.table(rows, colLabels=names, loc="upper center", edges="horizontal")
+    rows = sorted([series.labels.get(name, "") for name in names] for _, series in panel.series)
+    axes.table(rows, colLabels=names, loc="upper center", edges="horizontal")
 
 
 def moments(series: Series) -> list[float]:
@@ -168,8 +174,9 @@ def moments(series: Series) -> list[float]:
 
 
 def show_times(axes: Axes) -> None:
-    """Write the time axis as hours and minutes, UTC."""
-    axes.xaxis.set_major_formatter(mdates.DateFormatter("%H:%M", tz=timezone.utc))
+    """Write the time axis in UTC."""
+    axes.locator_params(axis="x", nbins=SHOWN_TIMES)
+    axes.xaxis.set_major_formatter(mdates.DateFormatter("%H:%M:%S", tz=timezone.utc))
     axes.tick_params(labelsize=7)
 
 
