@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,7 +11,8 @@ import pytest
 
 from ml.connections import ServingConnection
 from ml.errors import Misconfigured, Unavailable
-from ml.release.rest import RestServer
+from ml.release.failures import LoadFailed
+from ml.release.rest import RestServer, VersionState
 from tests.demo.process import free_port
 
 MODEL, LABEL = "/v1/models/clicks", "/v1/models/clicks/labels/stable/metadata"
@@ -92,3 +94,46 @@ def test_a_server_that_does_not_answer_is_unavailable():
         pytest.raises(Unavailable, match="Is it running"),
     ):
         server.labelled_version("stable")
+
+
+def status(version: int, state: str, code: str = "OK", message: str = "") -> dict[str, object]:
+    """Of one version, as TensorFlow Serving writes it."""
+    return {"version": str(version), "state": state, "status": {"error_code": code, "error_message": message}}
+
+
+def listing(*statuses: dict[str, object]) -> tuple[int, str]:
+    return 200, json.dumps({"model_version_status": statuses})
+
+
+def test_the_states_of_all_versions_are_read():
+    loaded, lost = status(1, "AVAILABLE"), status(2, "END", "NOT_FOUND", "no saved_model.pb")
+
+    with answering({MODEL: listing(loaded, lost)}) as server:
+        assert server.states() == {
+            1: VersionState("AVAILABLE", ""),
+            2: VersionState("END", "no saved_model.pb"),
+        }
+        assert [server.is_available(version) for version in (1, 2, 3)] == [True, False, False]
+
+
+def test_a_model_that_the_server_does_not_know_has_no_versions():
+    with answering({MODEL: (404, '{"error": "Could not find any versions of model clicks"}')}) as server:
+        assert server.states() == {}
+
+
+def test_a_load_that_the_server_has_given_up_fails_with_the_servers_words():
+    failed = status(2, "END", "NOT_FOUND", "no saved_model.pb")
+
+    with (
+        answering({MODEL: listing(failed)}) as server,
+        pytest.raises(LoadFailed, match=r"no saved_model\.pb"),
+    ):
+        server.await_available(2, seconds=30, before=VersionState("LOADING", ""))
+
+
+def test_who_waits_in_vain_is_told_what_the_server_has():
+    with (
+        answering({MODEL: listing(status(1, "AVAILABLE"), status(2, "LOADING"))}) as server,
+        pytest.raises(Unavailable, match=r"2 of clicks was not AVAILABLE .* has 1 AVAILABLE, 2 LOADING"),
+    ):
+        server.await_available(2, seconds=0.1, before=None)
