@@ -68,7 +68,7 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
         (),
     ),
     "retraining_rehearsal_timestamp_seconds": (
-        "When the way back to the golden version was last rehearsed.",
+        "When the way back to the golden version was last rehearsed; 0 if it never was.",
         (),
     ),
     "retraining_verdict_info": (

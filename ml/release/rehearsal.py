@@ -60,9 +60,18 @@ def rehearse_golden(
 
 
 def read_rehearsal(records: Records) -> dict[str, Any] | None:
-    """The record of the last rehearsal; None if there was none."""
+    """The record of the last rehearsal of the version that is golden now; None if there was none.
+
+    What a rehearsal of an earlier golden version came to says nothing of the way back to this one.
+
+    Raises:
+        StoreCorrupted: if the ledger, which says what is golden, is not as it was written.
+    """
     path = _path(records)
-    return json.loads(path.read_bytes()) if path.exists() else None
+    if not path.exists():
+        return None
+    record: dict[str, Any] = json.loads(path.read_bytes())
+    return record if record["version"] == golden_version(records.ledger.entries()) else None
 
 
 def _rehearse(records: Records, scratch: ServingConnection, version: Version) -> tuple[float, float | None]:

@@ -16,7 +16,7 @@ from ml.config import Pipeline
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import RetrainingError
 from ml.release import past_nights
-from ml.release.history import realised_words
+from ml.release.history import golden_version, realised_words
 from ml.release.ledger import Ledger
 from ml.release.production import Records
 from ml.release.rehearsal import read_rehearsal
@@ -106,10 +106,6 @@ def _of_store(pipeline: Pipeline, store: Store, now: datetime) -> Iterator[Sampl
     yield Sample("retraining_due_watermark_timestamp_seconds", due.timestamp())
     if moment := past_nights.last_publication(pipeline, store):
         yield Sample("retraining_last_published_timestamp_seconds", moment.timestamp())
-    if rehearsal := read_rehearsal(Records(pipeline, store)):
-        yield Sample("retraining_rehearsal_passed", float(rehearsal["passed"]))
-        rehearsed = datetime.fromisoformat(rehearsal["at"]).timestamp()
-        yield Sample("retraining_rehearsal_timestamp_seconds", rehearsed)
 
 
 def _of_server(pipeline: Pipeline, sources: Sources) -> Iterator[Sample]:
@@ -123,6 +119,7 @@ def _of_server(pipeline: Pipeline, sources: Sources) -> Iterator[Sample]:
 def _of_ledger(pipeline: Pipeline, store: Store) -> Iterator[Sample]:
     yield Sample("retraining_ledger_version", Ledger(pipeline, store).last_served or NO_VERSION)
     yield from _realised(Records(pipeline, store))
+    yield from _rehearsed(Records(pipeline, store))
     if pipeline.serving.watch:
         record = Notebook(pipeline, store).read()
         seen_at = record["seen_at"] if record else None
@@ -138,6 +135,17 @@ def _realised(records: Records) -> Iterator[Sample]:
     for version in sorted(words, key=lambda version: (version in tracks, version))[-SHOWN_CANARIES:]:
         labels = (str(version), words[version]["verdict"], tracks.get(version, "none"))
         yield Sample("retraining_realised_verdict_info", 1, labels)
+
+
+def _rehearsed(records: Records) -> Iterator[Sample]:
+    """Of the way back to the version that is golden now; one that was never tried is as old as can be."""
+    if golden_version(records.ledger.entries()) is None:
+        return
+    rehearsal = read_rehearsal(records)
+    moment = datetime.fromisoformat(rehearsal["at"]).timestamp() if rehearsal else 0
+    yield Sample("retraining_rehearsal_timestamp_seconds", moment)
+    if rehearsal:
+        yield Sample("retraining_rehearsal_passed", float(rehearsal["passed"]))
 
 
 def _of_canary(pipeline: Pipeline, sources: Sources) -> Iterator[Sample]:

@@ -87,7 +87,7 @@ def set_golden(
 def show_golden(pipeline: str) -> dict[str, Any]:
     """The golden version, the record of its last rehearsal, and that record's age in seconds.
 
-    Each is None if there is none.
+    Each is None if there is none; a rehearsal of an earlier golden version is none.
     """
     from ml.release.history import golden_version
     from ml.release.rehearsal import read_rehearsal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from datetime import date, datetime, timedelta
@@ -21,6 +22,7 @@ from ml.release.ledger import Move
 from ml.release.past_nights import JudgedNight, blocked_nights, judged_nights, last_drift, last_publication
 from ml.release.production import Records
 from ml.release.standing import Sources, due_watermark, observe
+from ml.release.versions import Version
 from ml.release.watch.concerns import Notebook
 from ml.store import Store
 from tests.demo.process import free_port
@@ -141,15 +143,57 @@ def test_a_server_that_does_not_answer_is_named_and_the_others_are_still_told(pi
     assert seen["retraining_blocked_nights",] == 1
 
 
-def test_the_last_rehearsal_of_the_way_back_is_told_and_how_it_ended(pipeline, store, sources):
-    record = store.root / "clicks" / "release" / "rehearsal.json"
-    record.parent.mkdir(parents=True)
-    record.write_text('{"at": "2026-03-14T03:00:00+00:00", "passed": false, "version": 20260310001}')
+def name_golden(records: Records, version: Version) -> None:
+    move = Move("golden", "golden", version, None, "ada", "two calm weeks")
+    records.ledger.append("moving", move)
+    records.ledger.record(move)
 
-    seen = {each.name: each.value for each in observe(pipeline, sources, NOW)}
 
-    assert seen["retraining_rehearsal_passed"] == 0
-    assert seen["retraining_rehearsal_timestamp_seconds"] == NOW.timestamp() - 4 * 3600
+def rehearse(store: Store, version: Version, passed: bool = True) -> None:
+    record = {"at": "2026-03-14T03:00:00+00:00", "passed": passed, "version": version.number}
+    (store.root / "clicks" / "release" / "rehearsal.json").write_text(json.dumps(record))
+
+
+def rehearsed(pipeline: Pipeline, sources: Sources) -> dict[str, float]:
+    prefix = "retraining_rehearsal_"
+    samples = [one for one in observe(pipeline, sources, NOW) if one.name.startswith(prefix)]
+    return {one.name.removeprefix(prefix): one.value for one in samples}
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_the_last_rehearsal_of_the_way_back_is_told_and_how_it_ended(pipeline, store, sources, passed):
+    records = Records(pipeline, store)
+    golden = publish(records, 2)
+    name_golden(records, golden)
+    rehearse(store, golden, passed)
+
+    assert rehearsed(pipeline, sources) == {"timestamp_seconds": NOW.timestamp() - 4 * 3600, "passed": passed}
+
+
+def test_a_golden_version_that_was_never_rehearsed_is_told_as_old_as_can_be(pipeline, store, sources):
+    records = Records(pipeline, store)
+    first, second = publish(records, 2), publish(records, 3)
+    assert rehearsed(pipeline, sources) == {}
+
+    name_golden(records, first)
+    assert rehearsed(pipeline, sources) == {"timestamp_seconds": 0}
+
+    rehearse(store, first)
+    name_golden(records, second)
+    assert rehearsed(pipeline, sources) == {"timestamp_seconds": 0}
+
+
+def test_a_damaged_ledger_hides_the_rehearsal_and_says_so_and_leaves_the_nights(pipeline, store, sources):
+    records = Records(pipeline, store)
+    name_golden(records, publish(records, 2))
+    judge(store, 0, "FAIL")
+    records.ledger.path.write_text("{}\n")
+
+    seen = {(each.name, *each.labels): each.value for each in observe(pipeline, sources, NOW)}
+
+    assert seen["retraining_source_up", "ledger"] == 0
+    assert seen["retraining_blocked_nights",] == 1
+    assert rehearsed(pipeline, sources) == {}
 
 
 @pytest.mark.parametrize(
