@@ -47,7 +47,7 @@ lock: install  ## Compile requirements.in into requirements.txt
 env:  ## Write .env with generated secrets for docker-compose.yaml
 	@$(PYTHON3) deploy/make_env.py
 
-bench-landing: install  ## Kafka to Parquet against raw consumption
+bench-landing: install  ## Kafka to Parquet against raw consumption (BROKER=kafka)
 	@$(RUN) -m benchmarks.landing
 
 bench-statistics: install  ## Statistics against TFDV's own ways

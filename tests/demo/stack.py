@@ -164,7 +164,7 @@ def running_services(
     config = empty_model_config((home / "serving").absolute() / MODEL_CONFIG)
     logs = home / "logs"
     with (
-        _empty_broker(home, broker) as running,
+        empty_broker(home, broker) as running,
         starting_model_server(config, logs / "model-server.log", serving_flags) as serving,
         running_mlflow(home / "mlflow", mlflow_port) as mlflow,
     ):
@@ -172,7 +172,8 @@ def running_services(
         yield Services(running.bootstrap, mlflow, serving, config.parent)
 
 
-def _empty_broker(home: Path, broker: BrokerName) -> AbstractContextManager[Broker | Kafka]:
+def empty_broker(home: Path, broker: BrokerName) -> AbstractContextManager[Broker | Kafka]:
+    """Run a broker without topics, while a ``with`` block runs."""
     if broker == "tansu":
         return running_broker(home / "logs")
     shutil.rmtree(home / "kafka", ignore_errors=True)

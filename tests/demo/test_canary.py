@@ -203,7 +203,7 @@ def test_an_alert_of_the_rules_reaches_slack_with_what_to_do(tmp_path):
     assert isinstance(told, Message)
     assert told.text.splitlines() == [
         "FIRING PipelineBlocked",
-        "clicks has published nothing for 3 nights in a row",
+        "the gate has let no candidate of clicks through for 3 nights in a row",
         f"{ADVICE} (docs/operations.md#pipelineblocked)",
     ]
     assert told.at <= datetime.now(timezone.utc)
