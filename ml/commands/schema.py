@@ -7,8 +7,10 @@ from typing import Any
 
 from ml import steps
 from ml.commands.arguments import add_day, add_night, add_pipeline, walk_of
+from ml.errors import DataRejected, Removed, Unavailable
 
 NOTHING = "nothing"
+NOT_TO_BE_HAD = (DataRejected, Removed, Unavailable)
 
 
 def add_to(commands: Any) -> None:
@@ -34,14 +36,24 @@ def infer_schema(chosen: argparse.Namespace) -> str:
 
 def diff_schema(chosen: argparse.Namespace) -> str:
     """Compare the reviewed schema with that of a night, and with what the night's examples suggest."""
-    suggested = steps.diff_schema(walk_of(chosen).land_examples)
     changed = "\n".join(steps.compare_schema(chosen.pipeline, chosen.day))
     return (
         f"Changed since the night of {chosen.day}:\n{changed or NOTHING}\n\n"
-        f"Suggested by its examples:\n{suggested or NOTHING}"
+        f"Suggested by its examples:\n{_suggestion(chosen)}"
     )
 
 
 def restore_schema(chosen: argparse.Namespace) -> str:
     """Go back to the schema that a night was held against."""
     return steps.restore_schema(chosen.pipeline, chosen.day)
+
+
+def _suggestion(chosen: argparse.Namespace) -> str:
+    """A night's schema is kept for longer than its examples, and is worth showing without them."""
+    try:
+        return steps.diff_schema(walk_of(chosen).land_examples) or NOTHING
+    except NOT_TO_BE_HAD as error:
+        return (
+            f"(missing: the examples of {chosen.day} cannot be had, so what they suggest is not known)\n"
+            f"{type(error).__name__}: {error}"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -10,15 +11,19 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from ml.__main__ import main
 from ml.artifact import Window
 from ml.connections import KafkaConnection
+from ml.day import Day
 from ml.errors import NoRecords, WindowExpired
+from ml.identities import identify_anomalies
 from ml.landing import Remains, examples, survey_topic
 from ml.landing import topic as topic_module
 from ml.landing.expiry import read_ranges
 from ml.landing.topic import Topic
 from ml.pipelines import load_pipeline
 from ml.store import Store
+from ml.validation.kept_schema import keep_schema
 from tests.demo.kafka import Kafka, running_kafka
 from tests.integration.landed import land
 from tests.integration.topic_kinds import EXAMPLE
@@ -36,8 +41,11 @@ def cluster(kafka_can_run: None, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def kafka(cluster: Kafka) -> KafkaConnection:
-    return KafkaConnection(config={"bootstrap.servers": cluster.bootstrap})
+def kafka(cluster: Kafka, monkeypatch: pytest.MonkeyPatch) -> KafkaConnection:
+    """How to reach the cluster, for steps and for commands."""
+    connection = {"config": {"bootstrap.servers": cluster.bootstrap}}
+    monkeypatch.setenv("RETRAIN_KAFKA", json.dumps(connection))
+    return KafkaConnection.of(connection, "the cluster")
 
 
 @pytest.fixture
@@ -185,6 +193,31 @@ def test_a_compacted_topic_cannot_show_that_a_window_is_whole(
 
     with pytest.raises(WindowExpired, match="is compacted"):
         land(window, kafka)
+
+
+def test_a_kept_schema_is_shown_when_examples_and_topic_are_gone(
+    store: Store,
+    window: Window,
+    cluster: Kafka,
+    kafka: KafkaConnection,
+    day: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    night, examples = Day.of("clicks", **window.as_json()), land(window, kafka)
+    store.produce(
+        identify_anomalies(night, examples, examples), lambda draft: keep_schema(night.pipeline, draft.path)
+    )
+    for manifest in (*store.manifests("clicks", "examples"), *store.manifests("clicks", "offsets")):
+        shutil.rmtree(store.open(manifest.artifact))
+    cluster.topics.delete_records(day, 0, before=100)
+
+    code = main(["schema", "diff", "--pipeline", "clicks", "--day", "2026-03-10"])
+
+    printed = capsys.readouterr().out
+    assert code == 0
+    assert "Changed since the night of 2026-03-10:\nnothing" in printed
+    assert "WindowExpired: Retention of the topic" in printed
+    assert "partition 0: the first record still there was produced at 2026-03-10T12:00:00" in printed
 
 
 def test_a_survey_says_of_every_day_what_its_landing_would_meet(

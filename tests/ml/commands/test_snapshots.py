@@ -16,7 +16,7 @@ from ml import steps
 from ml.__main__ import STOPPED, main
 from ml.artifact import Window
 from ml.day import Day
-from ml.errors import AnomaliesFound
+from ml.errors import AnomaliesFound, Removed, RetrainingError, Unavailable, WindowExpired
 from ml.identities import identify_examples, identify_offsets
 from ml.pipelines import load_pipeline
 from ml.store import Store
@@ -62,6 +62,13 @@ def two_days(checked: Callable[[date, Any], None]) -> None:
     checked(FIRST, clicks(1000))
     changed = with_column(with_column(table, "device", ["tablet"] * 2000), "price", priced)
     checked(LAST, changed)
+
+
+def remove_examples(store: Store) -> None:
+    """Take the examples of all days away, as housekeeping does long before statistics and schema."""
+    for kind in ("examples", "offsets"):
+        for manifest in store.manifests("views", kind):
+            shutil.rmtree(store.open(manifest.artifact))
 
 
 def test_two_days_are_compared_field_by_field(
@@ -128,6 +135,48 @@ def test_a_schema_comes_back_as_it_was_with_its_comments(
     assert schema.read_text() == before
     assert load_pipeline("views").read_schema()
     assert steps.compare_schema("views", FIRST) == []
+
+
+def test_the_command_brings_a_schema_back(
+    checked: Callable[[date, Any], None], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checked(FIRST, clicks(1000))
+    schema = folder / "schema.pbtxt"
+    before = schema.read_bytes()
+    schema.write_bytes(before.replace(b'value: "tablet"', b'value: "watch"'))
+
+    assert main(["schema", "restore", "--pipeline", "views", "--day", str(FIRST)]) == 0
+
+    assert "is the schema of 2026-03-10 again" in capsys.readouterr().out
+    assert schema.read_bytes() == before
+
+
+@pytest.mark.parametrize("error", [Removed, WindowExpired, Unavailable])
+def test_a_kept_schema_is_compared_although_the_examples_cannot_be_had(
+    checked: Callable[[date, Any], None],
+    folder: Path,
+    store: Store,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[RetrainingError],
+) -> None:
+    def land_nothing(*_: Any, **__: Any) -> None:
+        raise error("what the step says")
+
+    checked(FIRST, clicks(1000))
+    remove_examples(store)
+    schema = folder / "schema.pbtxt"
+    schema.write_text(schema.read_text().replace('value: "tablet"', 'value: "watch"'))
+    monkeypatch.setenv("RETRAIN_KAFKA", '{"config": {"bootstrap.servers": "127.0.0.1:1"}}')
+    monkeypatch.setattr(steps, "land_examples", land_nothing)
+
+    code = main(["schema", "diff", "--pipeline", "views", "--day", str(FIRST)])
+
+    changed, suggested = capsys.readouterr().out.split("Suggested by its examples:")
+    assert code == 0
+    assert {'-    value: "tablet"', '+    value: "watch"'} <= {line.rstrip() for line in changed.splitlines()}
+    assert "missing: the examples of 2026-03-10 cannot be had" in suggested
+    assert f"{error.__name__}: what the step says" in suggested
 
 
 def test_a_schema_of_a_night_that_never_was_cannot_come_back(
