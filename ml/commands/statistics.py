@@ -29,29 +29,21 @@ def diff_statistics(chosen: argparse.Namespace) -> str:
     """Compare two days field by field."""
     page = chosen.page or Path(f"statistics-{chosen.first}-{chosen.last}.html")
     comparison = steps.diff_statistics(chosen.pipeline, chosen.first, chosen.last, page)
-    return (
-        f"{_table(comparison, str(chosen.first), str(chosen.last))}\nBoth days with their histograms: {page}"
-    )
+    names = str(chosen.first), str(chosen.last)
+    return f"{_table(comparison, names)}\nThe same with the histograms of both days: {page}"
 
 
-def _table(comparison: Comparison, first: str, last: str) -> str:
+def _table(comparison: Comparison, names: tuple[str, str]) -> str:
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(
-        "field", title=f"{comparison.rows[0]:,} examples of {first}, {comparison.rows[1]:,} of {last}"
-    )
-    for name in ("values", "missing", "mean"):
-        table.add_column(f"{name}\n{first}", justify="right")
-        table.add_column(f"{name}\n{last}", justify="right")
-    table.add_column("divergence\nbits", justify="right")
-    table.add_column("what moved most")
+    table = Table(title=comparison.title(names))
+    field, *numbers, moved = comparison.headings(names)
+    table.add_column(field)
+    for heading in numbers:
+        table.add_column(heading, justify="right")
+    table.add_column(moved)
     for one in comparison.fields:
-        values = [_number(count, ",d") for count in one.present]
-        shares = [_number(share, ".2%") for share in one.missing]
-        means = [_number(mean, ".4g") for mean in one.mean]
-        table.add_row(one.field, *values, *shares, *means, _number(one.divergence_bits, ".3f"), one.moved)
+        # Text, because a value may hold brackets, which rich would take for markup.
+        table.add_row(*map(Text, one.as_words()))
     return render(table)
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)

@@ -31,9 +31,10 @@ def diff_statistics(pipeline: str, first: date, last: date, page: Path) -> Compa
 
     days = [_day(pipeline, day) for day in (first, last)]
     earlier, later = (_kept(day, "statistics") for day in days)
-    html = validation.compare_page(earlier, later, (days[0].name, days[1].name))
+    comparison = validation.compare_statistics(days[0].pipeline, earlier, later)
+    html = validation.compare_page(comparison, earlier, later, (days[0].name, days[1].name))
     write_atomically(page, html.encode())
-    return validation.compare_statistics(days[0].pipeline, earlier, later)
+    return comparison
 
 
 def compare_schema(pipeline: str, day: date) -> list[str]:

@@ -13,7 +13,8 @@ TFDV's import takes seconds, so it waits for the functions that need it; drift i
 """
 
 from ml.validation.anomalies import check_examples, validate_examples
-from ml.validation.comparison import Comparison, compare_page, compare_statistics
+from ml.validation.comparison import Comparison, compare_statistics
+from ml.validation.comparison_page import compare_page
 from ml.validation.drift import measure_drift
 from ml.validation.kept_schema import compare_schema, restore_schema
 from ml.validation.schema_tools import diff_schema, infer_schema

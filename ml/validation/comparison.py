@@ -14,7 +14,6 @@ from ml.validation.counts import counted_fields
 from ml.validation.divergence import measure_divergence
 from ml.validation.drift import DayStatistics, cells_of
 from ml.validation.drift_report import Kind, describe_mover, movers_of
-from ml.validation.statistics_file import read_statistics
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,13 @@ class FieldChange:
     divergence_bits: float | None
     moved: str
 
+    def as_words(self) -> list[str]:
+        """What a person reads below the `Comparison.headings`; a dash where there is nothing to say."""
+        values = [_number(count, ",d") for count in self.present]
+        shares = [_number(share, ".2%") for share in self.missing]
+        means = [_number(mean, ".4g") for mean in self.mean]
+        return [self.field, *values, *shares, *means, _number(self.divergence_bits, ".3f"), self.moved]
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -50,6 +56,15 @@ class Comparison:
 
     rows: tuple[int, int]
     fields: tuple[FieldChange, ...]
+
+    def title(self, names: tuple[str, str]) -> str:
+        """How many examples there are of which day; the earlier day's name comes first."""
+        return f"{self.rows[0]:,} examples of {names[0]}, {self.rows[1]:,} of {names[1]}"
+
+    def headings(self, names: tuple[str, str]) -> list[str]:
+        """What stands above the words of the fields."""
+        pairs = [f"{what}\n{name}" for what in ("values", "missing", "mean") for name in names]
+        return ["field", *pairs, "divergence\nbits", "what moved most"]
 
 
 def compare_statistics(pipeline: Pipeline, earlier: Path, later: Path) -> Comparison:
@@ -69,22 +84,6 @@ def compare_statistics(pipeline: Pipeline, earlier: Path, later: Path) -> Compar
     }
     changes = tuple(_change(pipeline, name, kind, days) for name, kind in kinds.items())
     return Comparison((days[0].rows, days[1].rows), changes)
-
-
-def compare_page(earlier: Path, later: Path, names: tuple[str, str]) -> str:
-    """TFDV's Facets view of two days, as HTML.
-
-    Args:
-        earlier: the statistics of the earlier day.
-        later: the statistics of the later day.
-        names: what the two are called on the page.
-    """
-    from ml.validation import tfdv
-
-    page: str = tfdv.get_statistics_html(
-        read_statistics(later), read_statistics(earlier), lhs_name=names[1], rhs_name=names[0]
-    )
-    return f'<!doctype html><meta charset="utf-8"><title>{names[0]} and {names[1]}</title>{page}'
 
 
 def _change(
@@ -135,6 +134,10 @@ def _mean(feature: statistics_pb2.FeatureNameStatistics | None) -> float | None:
     if feature is None or not feature.HasField("num_stats") or not _present(feature):
         return None
     return float(feature.num_stats.mean)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def _common(feature: statistics_pb2.FeatureNameStatistics) -> statistics_pb2.CommonStatistics:

@@ -64,6 +64,11 @@ def two_days(checked: Callable[[date, Any], None]) -> None:
     checked(LAST, changed)
 
 
+def row_of(table: str, field: str) -> str:
+    """A field's row in the HTML of a table."""
+    return next(row for row in table.splitlines() if f"<td>{field}</td>" in row)
+
+
 def remove_examples(store: Store) -> None:
     """Take the examples of all days away, as housekeeping does long before statistics and schema."""
     for kind in ("examples", "offsets"):
@@ -85,7 +90,7 @@ def test_two_days_are_compared_field_by_field(
     assert "1,000 examples of 2026-03-10, 2,000 of 2026-03-11" in printed
     assert "tablet" in rows["device"]
     assert "0.00%" in rows["price"]
-    assert "2026-03-10" in page.read_text()
+    assert "The same with the histograms of both days" in printed
 
 
 def test_the_field_that_moved_has_the_greatest_divergence(two_days: None, tmp_path: Path) -> None:
@@ -97,6 +102,20 @@ def test_the_field_that_moved_has_the_greatest_divergence(two_days: None, tmp_pa
     assert max(known, key=lambda field: known[field]) == "device"
     assert bits["event_time"] is None
     assert bits["user_id"] is None
+
+
+def test_the_page_says_the_same_as_the_terminal_above_the_histograms(two_days: None, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+
+    comparison = steps.diff_statistics("views", FIRST, LAST, page)
+
+    table, histograms = page.read_text().split("</table>")
+    device = next(one for one in comparison.fields if one.field == "device")
+    price = next(one for one in comparison.fields if one.field == "price")
+    assert "1,000 examples of 2026-03-10, 2,000 of 2026-03-11" in table
+    assert f"<td>{device.divergence_bits:.3f}</td>" in row_of(table, "device")
+    assert f"<td>1,000</td><td>{price.present[1]:,}</td><td>0.00%</td>" in row_of(table, "price")
+    assert "facets-overview" in histograms
 
 
 def test_missing_values_are_shares_of_the_day(two_days: None, tmp_path: Path) -> None:
