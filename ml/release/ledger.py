@@ -10,6 +10,7 @@ and a ``settled`` follows once the alias has. What moves no label is ``noted``.
 
 from __future__ import annotations
 
+import logging
 import os
 import pwd
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ Action = Literal["push", "promote", "rollback", "golden", "readmit", "withdraw",
 MOVES = ("moving", "moved", "settled")
 PLACE = ("line", "previous", "time")
 MAX_REASON = 2000
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,20 @@ class Ledger:
             StoreCorrupted: naming the line that is not as it was written.
         """
         return list(self.chain.read().lines)
+
+    def warn_of_torn_line(self) -> None:
+        """Log that a writer was killed in the middle of a line, if one was; that line says nothing.
+
+        Raises:
+            StoreCorrupted: as in `entries`.
+        """
+        reading = self.chain.read()
+        if reading.torn:
+            log.warning(
+                "%s ends in a torn line of %d bytes after line %d: a writer was killed; the next move sets "
+                "it aside",
+                *(self.path, len(reading.torn), len(reading.lines)),
+            )
 
     def append(self, event: Event, move: Move) -> None:
         """Add a line, unless it says what the last one says: then this is a retry."""

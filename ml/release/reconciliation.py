@@ -61,6 +61,8 @@ class Sight:
 def reconcile(records: Records, serving: ServingConnection, mlflow: MlflowConnection) -> Reconciliation:
     """Compare the three, and look whether the router sends users to a canary that nobody tries.
 
+    A line of the ledger whose writer was killed is logged.
+
     Raises:
         StoreCorrupted: if the ledger is not as it was written.
     """
@@ -68,6 +70,7 @@ def reconcile(records: Records, serving: ServingConnection, mlflow: MlflowConnec
         server, registry = _ask_server(records, serving), _ask_registry(records, mlflow)
         ledger, lost = Sight(records.ledger.last_served), records.ledger.on_the_way
         stray = stray_share(records.pipeline, serving, records.on_trial)
+        records.ledger.warn_of_torn_line()
     on_the_way = int(lost["to"]) if lost else None
     finding, command = judge(records.pipeline.name, server, registry, ledger, on_the_way)
     agree = not command and not server.problem and not registry.problem

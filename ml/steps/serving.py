@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from ml.connections import MlflowConnection, ServingConnection
+from ml.errors import Misconfigured
 from ml.steps.records import records_of
 
 if TYPE_CHECKING:
@@ -131,12 +132,14 @@ def readmit(pipeline: str, version: str, reason: str, *, serving: ServingConnect
 
 
 def read_ledger(pipeline: str) -> list[Line]:
-    """Every line of the ledger, the oldest first.
+    """Every line of the ledger, the oldest first. A line whose writer was killed is logged and left out.
 
     Raises:
         StoreCorrupted: naming the line that is not as it was written.
     """
-    return records_of(pipeline).ledger.entries()
+    ledger = records_of(pipeline).ledger
+    ledger.warn_of_torn_line()
+    return ledger.entries()
 
 
 def read_served(pipeline: str, at: str) -> dict[str, Any]:
@@ -151,15 +154,14 @@ def read_served(pipeline: str, at: str) -> dict[str, Any]:
         ``on_the_way``, the line of a move that was under way at that moment.
 
     Raises:
+        Misconfigured: if ``at`` is no moment.
         StoreCorrupted: as in `read_ledger`.
     """
     from ml.release.history import served_at
 
     records = records_of(pipeline)
-    moment = datetime.fromisoformat(at)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=ZoneInfo(records.pipeline.landing.time_zone))
-    served = served_at(records.ledger.entries(), records.ledger.label, moment)
+    moment = _moment(at, records.pipeline.landing.time_zone)
+    served = served_at(read_ledger(pipeline), records.ledger.label, moment)
     line = served.passage and dict(served.passage.line)
     return {
         "at": moment.astimezone(timezone.utc).isoformat(),
@@ -190,6 +192,17 @@ def reconcile(
     if settle:
         reconciliation.settle(records, serving, mlflow)
     return asdict(reconciliation.reconcile(records, serving, mlflow))
+
+
+def _moment(at: str, time_zone: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        raise Misconfigured(
+            f"{at!r} is no moment; expected ISO 8601 such as 2026-03-14T09:00, in {time_zone} if it has no "
+            "offset."
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(time_zone))
 
 
 def _wish(to: str, reason: str, run: dict[str, str] | None = None) -> Wish:

@@ -170,6 +170,22 @@ def test_without_mlflow_users_come_first_and_the_alias_follows_later(
     assert reconcile(records_of(place), place.serving, place.mlflow).agree
 
 
+def test_a_torn_line_is_named_and_everybody_agrees_all_the_same(
+    place: Place, caplog: pytest.LogCaptureFixture
+):
+    lines = len(place.ledger.entries())
+    with place.ledger.path.open("ab") as file:
+        file.write(b'{"event": "mov')
+
+    assert reconcile(records_of(place), place.serving, place.mlflow).agree
+    assert f"a torn line of 14 bytes after line {lines}: a writer was killed" in caplog.text
+
+    go_back(place, "previous")
+    caplog.clear()
+    assert reconcile(records_of(place), place.serving, place.mlflow).agree
+    assert "torn line" not in caplog.text
+
+
 def test_a_version_that_answers_otherwise_than_at_its_publication_gets_no_users(place: Place):
     answers = place.store.root / "clicks" / "release" / "golden_requests"
     kept = (answers / f"{TWO}.json").read_bytes()
