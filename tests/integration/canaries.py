@@ -9,6 +9,7 @@ from ml.config import Canary, Pipeline, Realised, Rollout
 from ml.connections import ServingConnection
 from ml.release import Records
 from ml.release.rest import RestServer
+from ml.release.rollback import roll_back
 from ml.release.rollout.promotion import Verdict, promote_canary
 from ml.release.rollout.tracks import Tracks, canary_of
 from ml.release.rollout.trial import find_trial
@@ -71,6 +72,10 @@ class CanaryPlace(Place):
         """Take it back from the canary's users."""
         wish = Wish(str(version), reason, "rollout")
         return withdraw_canary(version, wish, self.records, self.tracks, self.mlflow)
+
+    def go_back(self, version: int, reason: str = "clicks fell") -> None:
+        """Let all users be answered by a version that has served before."""
+        roll_back(Wish(str(version), reason, "ada"), self.records, self.serving, self.mlflow)
 
 
 def canary_command_line(place: CanaryPlace) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A canary's start, promotion and withdrawal, killed before each effect, and done by the next try."""
+"""The moves of a canary, and a roll-back, killed before each effect, and done by the next try."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import pytest
 from mlflow import MlflowClient
 
 from ml.artifact import Artifact
-from ml.release.history import rolled_back
+from ml.release.history import arrivals, rolled_back
 from ml.release.router import route_file
+from ml.release.staging import unstage
 from tests.integration.canaries import CanaryPlace
 from tests.integration.forking import FORKSERVER
-from tests.integration.publishing import day_of, die_instead_of
+from tests.integration.publishing import Place, day_of, die_instead_of
 from tests.integration.release_world import World, listed, running_serving
 from tests.ml.release.mishaps import EFFECTS, Witness
 
@@ -31,6 +32,8 @@ RUN_TAG, HEAD_TAG = "mlflow.MlflowClient.set_tag", "mlflow.MlflowClient.set_regi
 STAGE = ("ml.release.staging.sync_tree", "ml.release.staging.sync")
 APPLY, SAY = (CONFIG, RELOAD), (LINE, HEAD)
 FOLLOW = (TAG, RUN_TAG, TAG, HEAD_TAG, ALIAS)
+# The version that is left is tagged besides.
+FOLLOW_BACK = (TAG, RUN_TAG, TAG, TAG, RUN_TAG, HEAD_TAG, ALIAS)
 END = (ROUTE, "mlflow.MlflowClient.delete_registered_model_alias", *APPLY)
 # A process that is killed before a file is synced leaves the same as one that is killed after it.
 SYNC = "ml.release.chain.sync"
@@ -47,6 +50,7 @@ MOVES = {
     ),
     "promote": (*STAGE, *APPLY, *SAY, *APPLY, *FOLLOW, *SAY, *END),
     "withdraw": (ROUTE, *SAY, *END),
+    "rollback": (ROUTE, *STAGE, *APPLY, *SAY, *APPLY, *FOLLOW_BACK, *SAY),
 }
 
 
@@ -71,7 +75,7 @@ class Point:
         return f"{self.move}-{self.number:02d}-{owner.rsplit('.', 1)[-1]}.{name}"
 
 
-# A promotion ends the trial that the start before it has begun.
+# A promotion ends the trial that the start before it has begun; a roll-back leaves what was promoted.
 POINTS = sorted(
     (Point(move, number) for move, effects in MOVES.items() for number in range(len(effects))),
     key=lambda point: point.number,
@@ -85,22 +89,35 @@ class Trials:
     place: CanaryPlace
     stable: int
     trial: int | None = None
-    days: Iterator[int] = field(default_factory=lambda: itertools.count(3))
+    days: Iterator[int] = field(default_factory=lambda: itertools.count(5))
 
     def begin(self, move: str) -> Trial:
         """Come to where the move can be made."""
-        if move != "start" and self.trial is None:
+        if move == "start":
+            day = next(self.days)
+            return Trial(self.place, move, version_of(day), day, self.place.prepare(day))
+        if move == "rollback":
+            return Trial(self.place, move, self._find_way_back())
+        if self.trial is None:
             self.done(self.begin("start").make())
-        day = next(self.days) if move == "start" else 0
-        prepared = self.place.prepare(day) if day else {}
-        version = int(f"{day_of(day).start:%Y%m%d}001") if day else self.trial
-        assert version is not None
-        return Trial(self.place, move, version, day, prepared)
+        assert self.trial is not None
+        return Trial(self.place, move, self.trial)
+
+    def _find_way_back(self) -> int:
+        """An older version that has served, which housekeeping has taken off the disk since; and no trial."""
+        while self.trial is not None or not (older := self._older_unloaded()):
+            self.done(self.begin("promote").make())
+        unstage(self.place.serving.version_directory(self.place.model, older[-1]))
+        return older[-1]
+
+    def _older_unloaded(self) -> list[int]:
+        served = {passage.to for passage in arrivals(self.place.ledger.entries(), "stable")}
+        return sorted(number for number in served.difference(listed(self.place)[0]) if number < self.stable)
 
     def done(self, trial: Trial) -> None:
         """Remember what became of it."""
         self.trial = trial.version if trial.move == "start" else None
-        self.stable = trial.version if trial.move == "promote" else self.stable
+        self.stable = trial.version if trial.moves_stable else self.stable
 
 
 @dataclass(frozen=True)
@@ -110,8 +127,13 @@ class Trial:
     place: CanaryPlace
     move: str
     version: int
-    day: int
-    prepared: dict[str, Artifact]
+    day: int = 0
+    prepared: dict[str, Artifact] = field(default_factory=dict)
+
+    @property
+    def moves_stable(self) -> bool:
+        """Whether all users are answered by the version afterwards."""
+        return self.move in ("promote", "rollback")
 
     def make(self) -> Trial:
         """Make it, or go on with it."""
@@ -119,6 +141,8 @@ class Trial:
             self.place.push(self.day, **self.prepared)
         elif self.move == "promote":
             self.place.promote(self.version)
+        elif self.move == "rollback":
+            self.place.go_back(self.version)
         else:
             self.place.withdraw(self.version)
         return self
@@ -133,13 +157,14 @@ class Trial:
 def trials(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
     home = tmp_path_factory.mktemp("rollouts")
     with running_serving(home / "canary") as canary:
-        place = CanaryPlace(
-            home / "store", "killed_rollouts", world.serving, world.mlflow, world.saved_models, canary=canary
-        )
-        place.night(2)
-        stable = place.served()
-        assert stable is not None
-        yield Trials(place, stable)
+        parts = (home / "store", "killed_rollouts", world.serving, world.mlflow, world.saved_models)
+        for day in (2, 3, 4):
+            Place(*parts).night(day)
+        yield Trials(CanaryPlace(*parts, canary=canary), version_of(4))
+
+
+def version_of(day: int) -> int:
+    return int(f"{day_of(day).start:%Y%m%d}001")
 
 
 def state(place: CanaryPlace) -> dict[str, Any]:
@@ -167,6 +192,7 @@ def expected(trials: Trials, trial: Trial) -> dict[str, Any]:
         "start": (trials.stable, trial.version),
         "promote": (trial.version, None),
         "withdraw": (trials.stable, None),
+        "rollback": (trial.version, None),
     }[trial.move]
     return {
         "answered by": (stable, canary),
@@ -209,12 +235,13 @@ def test_a_move_that_was_killed_is_done_by_the_next_try(trials: Trials, point: P
     lost.join()
     assert lost.exitcode == -signal.SIGKILL
     meanwhile = state(place)
-    assert meanwhile["answered by"][0] in (before, trial.version if point.move == "promote" else before)
+    assert meanwhile["answered by"][0] in (before, trial.version if trial.moves_stable else before)
     assert meanwhile["route"][0] == 0 or meanwhile["answered by"][1] is not None
 
     trial.make()
 
     assert state(place) == expected(trials, trial)
     assert said(place, since) == lines(trial)
-    assert (trial.version in rolled_back(place.ledger.entries())) is (point.move == "withdraw")
+    left = {"withdraw": trial.version, "rollback": before}.get(point.move)
+    assert {before, trial.version} & rolled_back(place.ledger.entries()).keys() == ({left} - {None})
     trials.done(trial)
