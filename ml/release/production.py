@@ -125,7 +125,8 @@ class Records:
         """What is served, after the move that was lost between label and alias, if any, was finished.
 
         Raises:
-            Misconfigured: if label and alias disagree and no lost move explains it.
+            Misconfigured: if label, alias and ledger disagree and no lost move explains it. A ledger that was
+                set aside knows nothing, and agrees with whatever serves.
             StoreCorrupted: if the ledger is not the one that the registry has followed.
         """
         served = self.served(rest)
@@ -139,7 +140,7 @@ class Records:
             )
             registry.follow(lost, PRODUCTION)
             self.ledger.finish(lost)
-        elif digest != aliased or (served is None and self.ledger.last_served is not None):
+        elif digest != aliased or self.ledger.last_served not in (None, served and served.number):
             raise self._disagreement(served, aliased, registry.name)
         return served
 
@@ -173,10 +174,10 @@ class Records:
         return Misconfigured(
             f"it is not clear what production is. The model server's label {setting.label} of "
             f"{setting.model} names {label}; the alias production of {name} in MLflow names {alias}; the "
-            f"last version published according to {self.ledger.path} is {self.ledger.last_served}. Label and "
-            "alias were expected to agree. What serves is what counts: point the alias at the version whose "
-            "tag model.digest is the label's model. If the server has lost its config, restore its config "
-            "file; to begin anew without production, delete the alias and set the ledger aside."
+            f"last version published according to {self.ledger.path} is {self.ledger.last_served}. They "
+            f"were expected to agree. python -m ml reconcile --pipeline {self.pipeline.name} names the one "
+            "safe command. If the server has lost its config, restore its config file; to begin anew without "
+            "production, delete the alias and set the ledger aside."
         )
 
 

@@ -15,6 +15,7 @@ from ml.artifact import Artifact
 from ml.connections import ServingConnection
 from ml.errors import Misconfigured, RetrainingError, Unavailable, Withheld
 from ml.release.failures import LoadFailed, WrongAnswers
+from ml.release.server import ModelServer
 from ml.release.standing import Sources, observe
 from tests.integration.forking import FORKSERVER
 from tests.integration.publishing import (
@@ -227,17 +228,33 @@ def test_a_model_that_was_not_logged_is_not_published(place: Place):
     assert (place.served(), place.directories()) == (None, [])
 
 
+def point_alias_at(place: Place, registry: MlflowClient, served_as: int) -> None:
+    """Move ``production`` as somebody may by hand in MLflow."""
+    versions = registry.search_model_versions(f"name = '{place.model}'")
+    found = next(version for version in versions if version.tags["serving.version"] == str(served_as))
+    registry.set_registered_model_alias(place.model, "production", found.version)
+
+
 def test_a_label_that_a_stranger_moved_is_an_error_that_names_both(place: Place, registry: MlflowClient):
     place.night(MONDAY)
     place.night(TUESDAY)
-    first = next(
-        version
-        for version in registry.search_model_versions(f"name = '{place.model}'")
-        if version.tags["serving.version"] == str(FIRST)
-    )
-    registry.set_registered_model_alias(place.model, "production", first.version)
+    point_alias_at(place, registry, FIRST)
 
     with pytest.raises(Misconfigured, match=rf"names version {SECOND} .* names model [0-9a-f]{{12}};"):
+        place.resolve(WEDNESDAY)
+
+
+def test_a_stranger_who_moved_both_label_and_alias_is_found_by_the_ledger(
+    place: Place, registry: MlflowClient
+):
+    place.night(MONDAY)
+    place.night(TUESDAY)
+    point_alias_at(place, registry, FIRST)
+    with ModelServer(place.serving, place.model) as server:
+        server.apply(server.entry().labelled(FIRST, place.pipeline.serving.label), 60)
+    assert place.served() == FIRST
+
+    with pytest.raises(Misconfigured, match=rf"according to .* is {SECOND}\. .* python -m ml reconcile"):
         place.resolve(WEDNESDAY)
 
 
