@@ -88,7 +88,7 @@ def tracks(model) -> Iterator[Tracks]:
     models = model.path.parent
     file = models / "models.config"
     file.write_text(config(model, STABLE, CANARY, stable=STABLE, canary=CANARY))
-    flags = ["--model_config_file_poll_wait_seconds=0"]
+    flags = ["--model_config_file_poll_wait_seconds=0", "--log_requests"]
     with running_model_server(file, models / "server.log", flags) as server:
         directories = {"models_dir": models, "server_models_dir": models, "config_file": file}
         yield Tracks(server, ServingConnection(rest=server.rest, grpc=server.grpc, **directories), model)
@@ -318,6 +318,17 @@ def test_the_trace_id_and_the_label_reach_the_model_server_over_both_faces(track
         assert [heard["x-request-id"] for heard in listening.heard["grpc"]] == ["over-grpc"]
         assert answer.model_spec.version_label == "stable"
         assert logged(router, "over-rest")["score"] == logged(router, "over-grpc")["score"] == "0.5"
+
+
+def test_one_trace_id_finds_a_request_in_the_logs_of_router_and_model_server(router, tracks):
+    for way in users(router):
+        trace = f"found-over-{way.face}"
+        assert way.ask("user", trace).score == SCORE[STABLE]
+        way.close()
+
+        heard = tracks.stable.process.log.read_text().splitlines()
+        assert logged(router, trace)["face"] == way.face
+        assert sum(f"x-request-id={trace} face={way.face} " in line for line in heard) == 1
 
 
 def test_good_answers_are_recorded_with_what_their_events_are_found_by(router, tracks):

@@ -52,9 +52,10 @@ class RestUsers:
             "instances": [dict(zip(ROWS, row, strict=True)) for row in zip(*ROWS.values(), strict=True)]
         }
 
-    def ask(self, user: str) -> Reply:
+    def ask(self, user: str, trace: str = "") -> Reply:
+        headers = {"X-User-Id": user, "X-Request-Id": trace}
         try:
-            answer = self._client.post(self._path, json=self._body, headers={"X-User-Id": user})
+            answer = self._client.post(self._path, json=self._body, headers=headers)
             answer.raise_for_status()
         except httpx.HTTPError as error:
             return Reply(self.face, user, None, repr(error))
@@ -79,9 +80,10 @@ class GrpcUsers:
         for name, values in ROWS.items():
             self._request.inputs[name].CopyFrom(tf.make_tensor_proto(values, DTYPES[name]))
 
-    def ask(self, user: str) -> Reply:
+    def ask(self, user: str, trace: str = "") -> Reply:
+        metadata = [("x-user-id", user), ("x-request-id", trace)]
         try:
-            answer = self._predict(self._request, timeout=CALL_SECONDS, metadata=[("x-user-id", user)])
+            answer = self._predict(self._request, timeout=CALL_SECONDS, metadata=metadata)
         except grpc.RpcError as error:
             return Reply(self.face, user, None, f"{error.code()}: {error.details()}")
         return Reply(self.face, user, float(tf.make_ndarray(answer.outputs["score"])[0][0]))

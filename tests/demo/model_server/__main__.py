@@ -64,10 +64,10 @@ def serve(flags: Flags, stack: ExitStack) -> None:
     core = stack.enter_context(ServerCore[Servable](load, flags.core))
     _load_models(core, flags, stack)
     faults = Faults(flags.inject_latency_ms, flags.inject_error_ratio, flags.inject_version)
-    server = start_grpc(core, metrics, f"{flags.host}:{flags.port}", faults)
+    server = start_grpc(core, metrics, f"{flags.host}:{flags.port}", faults, flags.log_requests)
     stack.callback(lambda: server.stop(GRACE_SECONDS).wait())
     if flags.rest_api_port:
-        rest = RestServer(RestApi(core, metrics, faults), metrics, metrics_path)
+        rest = RestServer(RestApi(core, metrics, faults), metrics, metrics_path, flags.log_requests)
         rest.start(flags.host, flags.rest_api_port)
         stack.callback(rest.stop)
 

@@ -25,6 +25,7 @@ class Flags:
     inject_latency_ms: float
     inject_error_ratio: float
     inject_version: int | None
+    log_requests: bool
     core: CoreOptions
 
 
@@ -42,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.demo.model_server",
         description="A stand-in for tensorflow_model_server. Its flags mean the same there, "
-        "except --host and --inject_*, which only this one has.",
+        "except --host, --inject_* and --log_requests, which only this one has.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--inject_latency_ms", type=float, default=0, help="of predictions by label")
     add("--inject_error_ratio", type=float, default=0, help="of predictions by label")
     add("--inject_version", type=int, help="the only version that the two above strike")
+    _add_switch(parser, "--log_requests", default=False)
     add("--file_system_poll_wait_seconds", type=float, default=1, help="0: look once")
     add("--max_num_load_retries", type=int, default=5, help="tries after a load that failed")
     add("--load_retry_interval_micros", type=int, default=60_000_000, help="pause before each")

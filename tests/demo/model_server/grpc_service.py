@@ -25,6 +25,7 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import (
 from tests.demo.model_server.core import ServerCore
 from tests.demo.model_server.faults import Faults
 from tests.demo.model_server.metrics import Metrics
+from tests.demo.model_server.request_log import GrpcRequestLog
 from tests.demo.model_server.servable import DEFAULT_SIGNATURE, Servable
 from tests.demo.model_server.status import StatusError, invalid_argument
 from tests.demo.model_server.tensors import array_of, proto_of
@@ -154,13 +155,16 @@ class ModelService(ModelServiceServicer):  # type: ignore[misc]
         return response
 
 
-def start_grpc(core: Core, metrics: Metrics, address: str, faults: Faults | None = None) -> grpc.Server:
-    """Start to answer on ``host:port``.
+def start_grpc(
+    core: Core, metrics: Metrics, address: str, faults: Faults | None = None, log_requests: bool = False
+) -> grpc.Server:
+    """Start to answer on ``host:port``; each request has a line in the log if it is wished.
 
     Raises:
         RuntimeError: if the port is taken.
     """
-    server = grpc.server(ThreadPoolExecutor(THREADS), options=[*UNLIMITED, ("grpc.so_reuseport", 0)])
+    options, interceptors = [*UNLIMITED, ("grpc.so_reuseport", 0)], [GrpcRequestLog()] if log_requests else []
+    server = grpc.server(ThreadPoolExecutor(THREADS), interceptors=interceptors, options=options)
     add_PredictionServiceServicer_to_server(PredictionService(core, metrics, faults or Faults()), server)
     add_ModelServiceServicer_to_server(ModelService(core), server)
     server.add_insecure_port(address)

@@ -26,6 +26,7 @@ from tests.demo.model_server.faults import Faults
 from tests.demo.model_server.grpc_service import SIGNATURE_DEF, Core, model_status, signature_defs
 from tests.demo.model_server.metrics import Metrics
 from tests.demo.model_server.predict_json import PredictBody
+from tests.demo.model_server.request_log import RestRequestLog
 from tests.demo.model_server.servable import DEFAULT_SIGNATURE
 from tests.demo.model_server.status import StatusError, invalid_argument
 
@@ -117,9 +118,12 @@ class RestServer:
         api: see :class:`RestApi`.
         metrics: served below ``metrics_path``, unless that is None.
         metrics_path: see above.
+        log_requests: whether each request has a line in the log.
     """
 
-    def __init__(self, api: RestApi, metrics: Metrics, metrics_path: str | None) -> None:
+    def __init__(
+        self, api: RestApi, metrics: Metrics, metrics_path: str | None, log_requests: bool = False
+    ) -> None:
         async def respond(request: Request) -> Response:
             body = await request.body()
             path = request.scope["raw_path"].decode("ascii")
@@ -131,9 +135,9 @@ class RestServer:
 
         routes = [Route(metrics_path, scrape)] if metrics_path else []
         routes.append(Route("/v1/{rest:path}", respond, methods=["GET", "POST"]))
-        config = uvicorn.Config(
-            Starlette(routes=routes), log_config=None, access_log=False, lifespan="off", ws="none"
-        )
+        starlette = Starlette(routes=routes)
+        app = RestRequestLog(starlette) if log_requests else starlette
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")
         self._server = uvicorn.Server(config)
         self._thread: threading.Thread | None = None
 
