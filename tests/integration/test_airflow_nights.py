@@ -418,7 +418,7 @@ def test_the_dag_goes_back_under_load_and_the_ledger_names_its_run(
     def go_back() -> Run:
         return world.start(f"rollback_{RETURNING}", to="previous", reason="clicks fell").wait()
 
-    with asking(tmp_path, place, PUBLISHED, place.serving.rest, place.serving.grpc, rate=50) as users:
+    with asking(tmp_path, place, PUBLISHED, place.serving.rest, place.serving.grpc, rate=200) as users:
         seen = users.watch(Step(TWO, ONE), go_back)
 
     run = world.runs(f"rollback_{RETURNING}")[-1]
@@ -428,7 +428,10 @@ def test_the_dag_goes_back_under_load_and_the_ledger_names_its_run(
     assert (moved["event"], moved["from"], moved["to"], moved["reason"]) == ("moved", TWO, ONE, "clicks fell")
     assert run.run_id in moved["who"]
     assert (seen.failed, seen.wrong) == ([], [])
-    print(f"the last answer of the old version came {seen.last_old_seconds:.1f} s after the trigger")
+    print(
+        f"{seen.asked} requests, {seen.rate:.0f} a second; the last answer of the old version came "
+        f"{seen.last_old_seconds:.1f} s after the trigger"
+    )
 
 
 def test_housekeeping_removes_what_a_lost_writer_left_and_a_dry_run_only_says_so(
