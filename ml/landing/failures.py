@@ -55,7 +55,7 @@ def failure_of(error: KafkaError, topic: str, servers: str) -> RetrainingError:
     if code in FORBIDDEN:
         return Misconfigured(
             f"The user of the Kafka connection may not read the topic {topic!r} at {servers}. {said}. "
-            "Ask for the right to READ and DESCRIBE it."
+            "Ask for the right to READ and DESCRIBE it; a rule that denies it wins over any that allows it."
         )
     if code in MISSING:
         return Misconfigured(

@@ -20,7 +20,7 @@ from ml.landing.ranges import (
     produced_ms,
     settled_ms,
 )
-from ml.landing.retention import check_gap, find_losses
+from ml.landing.retention import Beginning, check_gap, find_losses
 from ml.landing.topic import Topic
 from ml.landing.transactions import check_transactions
 from ml.store import Draft
@@ -60,7 +60,9 @@ def resolve_offsets(
     check_transactions(kafka, landing.topic, settled_ms(landing, window))
     with Topic(kafka, landing.topic) as topic:
         ranges = tuple(_ranges(topic, landing, window, to_the_end=bool(decision.refresh)))
-    gap = replace(find_losses(window, ranges), compacted=is_compacted(kafka, landing.topic))
+        gap = find_losses(window, ranges)
+        if is_compacted(kafka, landing.topic):
+            gap = replace(gap, compacted=True, beginnings=tuple(_beginnings(topic, ranges)))
     _warn_of_lost_slack(window, landing, ranges)
     if not decision.accept_gap:
         check_gap(landing.topic, window, gap)
@@ -138,6 +140,12 @@ def _has_settled(topic: Topic, partition: int, rest: tuple[int, int], settled: i
 
 def _first_timestamp(topic: Topic, partition: int, low: int) -> int | None:
     return topic.first_timestamp(partition, low) if low > 0 else None
+
+
+def _beginnings(topic: Topic, ranges: Sequence[OffsetRange]) -> Iterator[Beginning]:
+    """The lowest offset of a compacted partition need not belong to a record, so the first one is read."""
+    for one in ranges:
+        yield Beginning(one.partition, *(topic.first_record(one.partition, one.low) or ()))
 
 
 def _check_event_time(pipeline: Pipeline) -> None:

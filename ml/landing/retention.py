@@ -47,6 +47,21 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class Beginning:
+    """Where one partition begins, whatever was removed behind that.
+
+    Attributes:
+        partition: its number.
+        offset: of the first record that is there; None if there is none.
+        timestamp: when that was produced (milliseconds since the epoch); None if there is none.
+    """
+
+    partition: int
+    offset: int | None = None
+    timestamp: int | None = None
+
+
+@dataclass(frozen=True)
 class Gap:
     """What is missing of a window, or cannot be shown to be there; false if it is whole.
 
@@ -54,11 +69,13 @@ class Gap:
         partitions: how many the topic has.
         losses: those of them that retention has taken some from.
         compacted: whether the topic's cleanup policy removes records between others.
+        beginnings: of a compacted topic, what is still there at the beginning of each partition.
     """
 
     partitions: int
     losses: tuple[Loss, ...] = ()
     compacted: bool = False
+    beginnings: tuple[Beginning, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.losses) or self.compacted
@@ -105,7 +122,7 @@ def find_losses(window: Window, ranges: Sequence[OffsetRange]) -> Gap:
 
 
 def check_gap(topic: str, window: Window, gap: Gap, found: str = "") -> None:
-    """Stop if a window is not whole.
+    """Stop if a window is not whole, or cannot be shown to be.
 
     Args:
         topic: its name, for the message.
@@ -114,17 +131,13 @@ def check_gap(topic: str, window: Window, gap: Gap, found: str = "") -> None:
         found: when it was found out, if not at the beginning, such as " while it was read".
 
     Raises:
-        WindowExpired: naming each partition that lost some, what is left, and how much is lost.
+        WindowExpired: naming each partition that lost some, what is left, and how much is lost; of a
+            compacted topic each partition and where it begins.
     """
     if gap.losses:
         raise WindowExpired(_loss_message(topic, window, gap, found))
     if gap.compacted:
-        raise WindowExpired(
-            f"The topic {topic!r} is compacted (its cleanup.policy holds 'compact'): of records with the "
-            f"same key only the last is sure to be there, in each of its {gap.partitions} partitions, and "
-            f"nothing shows whether records of the window {window} are gone, nor how many; expected a topic "
-            f"that keeps every record until its retention ends. {COMPACTED_ADVICE}"
-        )
+        raise WindowExpired(_compacted_message(topic, window, gap))
 
 
 def about(share: float) -> str:
@@ -152,18 +165,31 @@ def _share_lost(one: OffsetRange, window: Window) -> float:
 
 def _loss_message(topic: str, window: Window, gap: Gap, found: str) -> str:
     losses = "\n".join(
-        f"  partition {loss.partition}: the first record still there was produced at {_when(loss)} "
-        f"(offset {loss.low}); {about(loss.share)} lost"
+        f"{_beginning(loss.partition, loss.low, loss.first_timestamp)}; {about(loss.share)} lost"
         for loss in gap.losses
     )
+    more = " The topic is compacted too, so more of it may be gone." if gap.compacted else ""
     return (
         f"Retention of the topic {topic!r} has deleted {about(gap.share)} of the window {window}{found}, in "
         f"{len(gap.losses)} of {gap.partitions} partitions; expected all of it to be there:\n{losses}\n"
-        f"{ADVICE}"
+        f"{ADVICE}{more}"
     )
 
 
-def _when(loss: Loss) -> str:
-    if loss.first_timestamp is None:
-        return "(none is)"
-    return datetime.fromtimestamp(loss.first_timestamp / 1000, timezone.utc).isoformat(timespec="seconds")
+def _compacted_message(topic: str, window: Window, gap: Gap) -> str:
+    beginnings = "\n".join(_beginning(one.partition, one.offset, one.timestamp) for one in gap.beginnings)
+    return (
+        f"The topic {topic!r} is compacted (its cleanup.policy holds 'compact'): of records with the same "
+        f"key only the last is sure to be there, in each of its {gap.partitions} partitions. Whether records "
+        f"of the window {window} are gone, and which share of it, cannot be known; expected a topic that "
+        f"keeps every record until its retention ends:\n{beginnings}\n{COMPACTED_ADVICE}"
+    )
+
+
+def _beginning(partition: int, offset: int | None, timestamp: int | None) -> str:
+    """A line about the first record that a partition still has."""
+    when = "(none is)"
+    if timestamp is not None:
+        when = datetime.fromtimestamp(timestamp / 1000, timezone.utc).isoformat(timespec="seconds")
+    place = "" if offset is None else f" (offset {offset})"
+    return f"  partition {partition}: the first record still there was produced at {when}{place}"

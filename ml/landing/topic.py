@@ -110,11 +110,16 @@ class Topic:
                 raise self._failure(answer.error)
         return {answer.partition: answer.offset if answer.offset >= 0 else None for answer in answers}
 
+    def first_record(self, partition: int, low: int) -> tuple[int, int] | None:
+        """Offset and time (milliseconds since the epoch) of the first record at or after ``low``, if any."""
+        for block in self.read(partition, low):
+            return int(block.offsets[0]), int(block.timestamps[0])
+        return None
+
     def first_timestamp(self, partition: int, low: int) -> int | None:
         """When the first record at or after ``low`` was produced, in milliseconds; None if there is none."""
-        for block in self.read(partition, low):
-            return int(block.timestamps[0])
-        return None
+        found = self.first_record(partition, low)
+        return None if found is None else found[1]
 
     def end_of(self, partition: int, position: int) -> int:
         """The offset after the last record, found by reading on from ``position`` to the end."""

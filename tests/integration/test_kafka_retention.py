@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -20,6 +22,7 @@ from ml.identities import identify_anomalies
 from ml.landing import Remains, examples, survey_topic
 from ml.landing import topic as topic_module
 from ml.landing.expiry import read_ranges
+from ml.landing.progress import Progress
 from ml.landing.topic import Topic
 from ml.pipelines import load_pipeline
 from ml.store import Store
@@ -63,12 +66,15 @@ def day(cluster: Kafka, topic: str, window: Window) -> str:
     return topic
 
 
-def produce(cluster: Kafka, topic: str, times: list[int], arrival: int | None = None) -> None:
+def produce(
+    cluster: Kafka, topic: str, times: list[int], arrival: int | None = None, keys: int | None = None
+) -> None:
     in_order = {"enable.idempotence": True, "batch.num.messages": 10, "log_level": 0}
     producer = Producer({"bootstrap.servers": cluster.bootstrap, **in_order})
     for number, time in enumerate(times):
         value = json.dumps({**EXAMPLE, "event_id": f"{time}-{number}", "event_time": time}).encode()
-        producer.produce(topic, value, partition=number % PARTITIONS, timestamp=arrival or time)
+        key = None if keys is None else str(number % keys)
+        producer.produce(topic, value, key, partition=number % PARTITIONS, timestamp=arrival or time)
     assert producer.flush(60) == 0
 
 
@@ -85,6 +91,33 @@ def on_reading(monkeypatch: pytest.MonkeyPatch, event: Callable[[], None]) -> No
         return read_ranges(*arguments)
 
     monkeypatch.setattr(examples, "read_ranges", read_after)
+
+
+def read_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read ten records at a time, and hardly any ahead."""
+    little = {"queued.max.messages.kbytes": 1, "fetch.message.max.bytes": 1_000}
+    monkeypatch.setattr(topic_module, "SETTINGS", {**topic_module.SETTINGS, **little})
+    monkeypatch.setattr(topic_module, "BATCH_RECORDS", 10)
+
+
+def on_writing(monkeypatch: pytest.MonkeyPatch, event: Callable[[], None]) -> None:
+    """Let something happen when the second block has been written."""
+    advance, blocks = Progress.advance, itertools.count(1)
+
+    def advance_after(progress: Progress, records: int) -> None:
+        if next(blocks) == 2:
+            event()
+        advance(progress, records)
+
+    monkeypatch.setattr(Progress, "advance", advance_after)
+
+
+@pytest.fixture(params=["time", "scan"])
+def in_small_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Landing finds its offsets by time or by scan, and reads a day in many blocks."""
+    monkeypatch.setenv("RETRAIN_CLICKS__LANDING__SEEK", request.param)
+    read_little(monkeypatch)
+    return monkeypatch
 
 
 def test_a_partly_expired_window_is_an_error_until_a_person_accepts_it(
@@ -155,9 +188,7 @@ def test_a_partition_that_expires_while_it_is_read_is_never_a_smaller_day(
     day: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    little = {"queued.max.messages.kbytes": 1, "fetch.message.max.bytes": 1_000}
-    monkeypatch.setattr(topic_module, "SETTINGS", {**topic_module.SETTINGS, **little})
-    monkeypatch.setattr(topic_module, "BATCH_RECORDS", 10)
+    read_little(monkeypatch)
     with Topic(kafka, day) as reader:
         blocks = reader.read(0, 0, 200)
         next(blocks)
@@ -165,6 +196,27 @@ def test_a_partition_that_expires_while_it_is_read_is_never_a_smaller_day(
 
         with pytest.raises(WindowExpired, match="no longer there"):
             list(blocks)
+
+
+def test_a_window_that_expires_while_it_is_written_leaves_nothing_but_an_error_with_its_size(
+    store: Store,
+    window: Window,
+    cluster: Kafka,
+    kafka: KafkaConnection,
+    day: str,
+    in_small_blocks: pytest.MonkeyPatch,
+) -> None:
+    on_writing(in_small_blocks, lose(cluster, day, 0, 180))
+
+    with pytest.raises(WindowExpired, match=r"about 45% of the window .* since its offsets were") as raised:
+        land(window, kafka)
+
+    first = "partition 0: the first record still there was produced at 2026-03-10T21:36:00"
+    assert first in str(raised.value)
+    assert list(store.manifests("clicks", "examples")) == []
+    assert {path.parent.suffix for path in store.root.rglob("*.parquet")} == {".partial"}
+    accepted = land(window, kafka, accept_gap="retention was faster")
+    assert store.manifest(accepted).facts["accepted"] == RECORDS - 180
 
 
 def test_a_window_of_which_only_the_slack_expired_is_landed_by_a_refreshment(
@@ -186,13 +238,28 @@ def test_a_window_of_which_only_the_slack_expired_is_landed_by_a_refreshment(
     assert store.manifest(landed).caveats == []
 
 
-def test_a_compacted_topic_cannot_show_that_a_window_is_whole(
-    store: Store, window: Window, cluster: Kafka, kafka: KafkaConnection, day: str
+def test_a_compacted_topic_says_where_it_begins_and_is_landed_if_a_person_accepts_it(
+    store: Store, window: Window, cluster: Kafka, kafka: KafkaConnection, topic: str
 ) -> None:
-    cluster.topics.configure(day, {"cleanup.policy": "delete,compact"})
+    at_once = {"cleanup.policy": "compact", "segment.ms": "1000", "min.cleanable.dirty.ratio": "0.01"}
+    cluster.topics.configure(topic, at_once)
+    step = (window.end_ms - window.start_ms) // RECORDS
+    produce(cluster, topic, [window.start_ms + number * step for number in range(RECORDS)], keys=4)
+    for partition in range(PARTITIONS):
+        cluster.topics.wait_until_compacted(topic, partition, before=188)
 
-    with pytest.raises(WindowExpired, match="is compacted"):
+    with pytest.raises(WindowExpired, match=r"is compacted .* cannot be known") as raised:
         land(window, kafka)
+    beginnings = re.findall(
+        r"partition (\d): .* at 2026-03-10T2[23]:\S+ \(offset 1[89]\d\)", str(raised.value)
+    )
+    assert beginnings == ["0", "1"]
+
+    accepted = land(window, kafka, accept_gap="keys are sessions")
+    assert 0 < store.manifest(accepted).facts["accepted"] <= 2 * 12
+    assert store.manifest(accepted).caveats == [
+        "2026-03-10: compaction may have removed records of the window, accepted: keys are sessions"
+    ]
 
 
 def test_a_kept_schema_is_shown_when_examples_and_topic_are_gone(

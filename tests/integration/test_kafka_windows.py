@@ -138,10 +138,12 @@ def test_a_transaction_that_began_after_the_day_had_settled_does_not_matter(
 def guarded(kafka: Kafka) -> str:
     """A topic with a day in it, which only some users may read."""
     create_time(kafka, "guarded")
-    for user in ("reader", "describer", "stranger"):
+    for user in ("reader", "describer", "stranger", "denied"):
         kafka.add_user(user, f"secret of {user}")
     kafka.allow("reader", "guarded", AclOperation.READ, AclOperation.DESCRIBE)
     kafka.allow("describer", "guarded", AclOperation.DESCRIBE)
+    kafka.allow("denied", "guarded", AclOperation.READ, AclOperation.DESCRIBE)
+    kafka.deny("denied", "guarded", AclOperation.READ)
     return "guarded"
 
 
@@ -163,7 +165,7 @@ def test_a_wrong_password_is_misconfigured_and_not_shown(kafka: Kafka, guarded: 
     assert "hunter2" not in str(raised.value)
 
 
-@pytest.mark.parametrize("user", ["describer", "stranger"])
+@pytest.mark.parametrize("user", ["describer", "stranger", "denied"])
 @pytest.mark.parametrize("seek", SEEKS)
 def test_a_user_without_the_right_to_read_is_misconfigured(
     kafka: Kafka, guarded: str, tmp_path: Path, user: str, seek: str

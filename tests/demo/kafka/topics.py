@@ -83,14 +83,18 @@ class Topics:
         self._admin.delete_records([place])[place].result(REQUEST_SECONDS)
 
     def wait_until_deleted(self, name: str, partition: int, before: int) -> None:
-        """Wait until retention or compaction has moved a partition's lowest offset to ``before`` or more."""
-        place = TopicPartition(name, partition)
+        """Wait until retention has moved a partition's lowest offset to ``before`` or more."""
+        self._wait_until(
+            lambda: self._offset(name, partition, OffsetSpec.earliest()) >= before,
+            f"rid of {name} before offset {before}",
+        )
 
-        def lowest() -> int:
-            asked = self._admin.list_offsets({place: OffsetSpec.earliest()})
-            return int(asked[place].result(REQUEST_SECONDS).offset)
-
-        self._wait_until(lambda: lowest() >= before, f"rid of {name} before offset {before}")
+    def wait_until_compacted(self, name: str, partition: int, before: int) -> None:
+        """Wait until compaction has taken each record before an offset; the lowest offset stays as it is."""
+        self._wait_until(
+            lambda: self._offset(name, partition, OffsetSpec.for_timestamp(0)) >= before,
+            f"rid of the records of {name} before offset {before}",
+        )
 
     def partitions(self, name: str) -> dict[int, PartitionMetadata]:
         """Partition → its ``leader``, ``replicas`` and ``isrs``, as node numbers; empty without a topic."""
@@ -144,6 +148,10 @@ class Topics:
         error = answer[place]
         if error is not None and error.args[0].code() != KafkaError.ELECTION_NOT_NEEDED:
             raise error
+
+    def _offset(self, name: str, partition: int, which: OffsetSpec) -> int:
+        place = TopicPartition(name, partition)
+        return int(self._admin.list_offsets({place: which})[place].result(REQUEST_SECONDS).offset)
 
     def _is_led(self, name: str, partitions: int) -> bool:
         found = self.leaders(name)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ml.artifact import Window
 from ml.errors import WindowExpired
 from ml.landing.ranges import OffsetRange
-from ml.landing.retention import Gap, check_gap, find_losses
+from ml.landing.retention import Beginning, Gap, check_gap, find_losses
 
 WINDOW = Window.parse("2026-03-10T00:00:00+00:00", "2026-03-11T00:00:00+00:00")
 HOUR = 3_600_000
@@ -74,9 +76,24 @@ def test_a_loss_too_small_to_round_is_not_called_nothing() -> None:
         check_gap("clicks", WINDOW, gap)
 
 
-def test_a_compacted_topic_is_an_error_whatever_its_offsets_say() -> None:
-    with pytest.raises(WindowExpired, match=r"compacted .*\n?.*--accept-gap REASON"):
-        check_gap("clicks", WINDOW, Gap(1, compacted=True))
+def test_a_compacted_topic_is_an_error_that_says_where_its_partitions_begin() -> None:
+    gap = Gap(2, compacted=True, beginnings=(Beginning(0, 37, WINDOW.start_ms + 6 * HOUR), Beginning(1)))
+
+    with pytest.raises(WindowExpired, match=r"compacted .* cannot be known") as raised:
+        check_gap("clicks", WINDOW, gap)
+
+    assert str(raised.value).splitlines()[1:-1] == [
+        "  partition 0: the first record still there was produced at 2026-03-10T06:00:00+00:00 (offset 37)",
+        "  partition 1: the first record still there was produced at (none is)",
+    ]
+    assert "--accept-gap REASON" in str(raised.value)
+
+
+def test_a_loss_in_a_compacted_topic_may_be_greater_than_it_looks() -> None:
+    gap = replace(find_losses(WINDOW, [kept_since(6)]), compacted=True)
+
+    with pytest.raises(WindowExpired, match=r"about 25% of the window(.|\n)*compacted too, so more"):
+        check_gap("clicks", WINDOW, gap)
 
 
 @pytest.mark.parametrize(
