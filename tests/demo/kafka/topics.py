@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import ElectionType, KafkaError, TopicPartition
+from confluent_kafka import ElectionType, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -85,14 +85,14 @@ class Topics:
     def wait_until_deleted(self, name: str, partition: int, before: int) -> None:
         """Wait until retention has moved a partition's lowest offset to ``before`` or more."""
         self._wait_until(
-            lambda: self._offset(name, partition, OffsetSpec.earliest()) >= before,
+            lambda: self._begins_at(TopicPartition(name, partition), before, OffsetSpec.earliest()),
             f"rid of {name} before offset {before}",
         )
 
     def wait_until_compacted(self, name: str, partition: int, before: int) -> None:
         """Wait until compaction has taken each record before an offset; the lowest offset stays as it is."""
         self._wait_until(
-            lambda: self._offset(name, partition, OffsetSpec.for_timestamp(0)) >= before,
+            lambda: self._begins_at(TopicPartition(name, partition), before, OffsetSpec.for_timestamp(0)),
             f"rid of the records of {name} before offset {before}",
         )
 
@@ -149,9 +149,15 @@ class Topics:
         if error is not None and error.args[0].code() != KafkaError.ELECTION_NOT_NEEDED:
             raise error
 
-    def _offset(self, name: str, partition: int, which: OffsetSpec) -> int:
-        place = TopicPartition(name, partition)
-        return int(self._admin.list_offsets({place: which})[place].result(REQUEST_SECONDS).offset)
+    def _begins_at(self, place: TopicPartition, before: int, first: OffsetSpec) -> bool:
+        """Whether the first offset is ``before`` or more; not yet, while the client looks for a leader."""
+        try:
+            found = self._admin.list_offsets({place: first})[place].result(REQUEST_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._NOENT:
+                raise
+            return False
+        return int(found.offset) >= before
 
     def _is_led(self, name: str, partitions: int) -> bool:
         found = self.leaders(name)
