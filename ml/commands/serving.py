@@ -84,7 +84,9 @@ def rehearse_golden(chosen: argparse.Namespace) -> str:
 
 def readmit(chosen: argparse.Namespace) -> str:
     """Let a version that was rolled back be published again."""
-    withheld = steps.readmit(chosen.pipeline, chosen.version, chosen.reason, serving=serving())
+    withheld = steps.readmit(
+        chosen.pipeline, chosen.version, chosen.reason, serving=serving(), mlflow=mlflow()
+    )
     rest = "; ".join(f"{version} ({why})" for version, why in withheld.items()) or "none"
     return f"{chosen.version} may be published again. Still withheld: {rest}"
 

@@ -10,6 +10,7 @@ from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import Misconfigured
 from ml.release.history import GOLDEN, golden_version, rolled_back, version_before
 from ml.release.ledger import Move, check_reason
+from ml.release.mirror import mirror_decision
 from ml.release.production import Records, publication_lock
 from ml.release.rollback import RolledBack, WayBack
 from ml.release.server import ModelServer
@@ -36,8 +37,8 @@ def set_golden(
     return RolledBack(version.number, before, way.aliased, way.difference)
 
 
-def readmit(wish: Wish, records: Records, serving: ServingConnection) -> None:
-    """Let a version that was rolled back be published again.
+def readmit(wish: Wish, records: Records, serving: ServingConnection, mlflow: MlflowConnection) -> None:
+    """Let a version that was rolled back be published again. MLflow says so too, if it answers.
 
     Raises:
         Misconfigured: if it was not rolled back, or no reason is given.
@@ -51,6 +52,7 @@ def readmit(wish: Wish, records: Records, serving: ServingConnection) -> None:
                 f"Withheld: {', '.join(map(str, sorted(withheld))) or 'none'}. Name one of these."
             )
         records.ledger.note(Move("readmit", label, version, None, wish.who, reason))
+        mirror_decision(records.ledger.entries()[-1], records.pipeline.serving.model, mlflow)
 
 
 def kept_versions(records: Records) -> dict[int, list[str]]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CANDIDATE, PRODUCTION = "candidate", "production"
 DIGEST, WATERMARK, SERVED_AS = "model.digest", "watermark", "serving.version"
 ROLLED_BACK, LINE, HEAD = "rolled_back", "ledger.line", "ledger.head"
+# What a decision that moves no label is tagged as.
+NOTED = {"withdraw": ROLLED_BACK, "readmit": "readmitted"}
 
 
 class Registry:
@@ -98,9 +100,26 @@ class Registry:
         self.tag(version, {SERVED_AS: str(line["to"])})
         self._client.set_model_version_tag(self.name, version.version, LINE, canonical_json(line))
         if line["action"] == "rollback" and line["from"] and (left := self.find_served(line["from"])):
-            self.tag(left, {ROLLED_BACK: f"{line['time']} by {line['who']}: {line['reason']}"})
-        self._client.set_registered_model_tag(self.name, HEAD, f"{line['line']} {digest_of(line)}")
+            self.tag(left, {ROLLED_BACK: _who_and_why(line)})
+        self._remember(line)
         self._client.set_registered_model_alias(self.name, alias, version.version)
+
+    def note(self, line: Mapping[str, Any]) -> None:
+        """Say what a line of the ledger says that moves no label: tag the version that it is about.
+
+        Args:
+            line: a withdrawal or a readmission. If it is repeated late, the ledger's last line stays that
+                which was followed since.
+
+        Raises:
+            Misconfigured: if the model was not logged.
+        """
+        version = self.find_logged(line["model"])
+        self._client.set_model_version_tag(self.name, version.version, LINE, canonical_json(line))
+        self.tag(version, {NOTED[line["action"]]: _who_and_why(line)})
+        head = self.head()
+        if head is None or head[0] < line["line"]:
+            self._remember(line)
 
     def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
         """Tag a version, and the run that it was logged in."""
@@ -129,6 +148,13 @@ class Registry:
         number = models[0].aliases.get(alias) if models else None
         return self._client.get_model_version(self.name, str(number)) if number else None
 
+    def _remember(self, line: Mapping[str, Any]) -> None:
+        self._client.set_registered_model_tag(self.name, HEAD, f"{line['line']} {digest_of(line)}")
+
     def _ensure_model(self) -> None:
         if not self._client.search_registered_models(f"name = '{self.name}'", max_results=1):
             self._client.create_registered_model(self.name)
+
+
+def _who_and_why(line: Mapping[str, Any]) -> str:
+    return f"{line['time']} by {line['who']}: {line['reason']}"

@@ -115,8 +115,10 @@ def rehearse_golden(
     return rehearse_golden(records_of(pipeline), serving, scratch)
 
 
-def readmit(pipeline: str, version: str, reason: str, *, serving: ServingConnection) -> dict[str, Any]:
-    """Let a version that was rolled back be published again by a night.
+def readmit(
+    pipeline: str, version: str, reason: str, *, serving: ServingConnection, mlflow: MlflowConnection
+) -> dict[str, Any]:
+    """Let a version that was rolled back be published again by a night. MLflow need not answer.
 
     Returns:
         The versions that stay withheld, each with who rolled it back, when and why.
@@ -127,7 +129,7 @@ def readmit(pipeline: str, version: str, reason: str, *, serving: ServingConnect
     from ml.release.golden_version import readmit, why_withheld
 
     records = records_of(pipeline)
-    readmit(_wish(version, reason), records, serving)
+    readmit(_wish(version, reason), records, serving, mlflow)
     return {str(number): why for number, why in why_withheld(records).items()}
 
 

@@ -269,6 +269,12 @@ def test_another_wish_after_a_killed_one_still_holds_the_left_version_back(place
         check(place, THREE)
 
 
+def restore(place: Place, lines: bytes, head: bytes) -> None:
+    """Put a copy of the ledger in its place, whole as it was then."""
+    place.ledger.path.write_bytes(lines)
+    place.ledger.chain.head_path.write_bytes(head)
+
+
 def check(place: Place, number: int) -> None:
     version = records_of(place).versions.find(number)
     assert version is not None
@@ -329,7 +335,14 @@ def test_what_was_rolled_back_is_withheld_until_a_person_readmits_it_and_others_
     place.night(3, "better")
     assert place.served() == TWO
 
-    readmit(Wish(str(THREE), "it was the client", "ada"), records_of(place), place.serving)
+    older = place.ledger.path.read_bytes(), place.ledger.chain.head_path.read_bytes()
+    readmit(Wish(str(THREE), "it was the client", "ada"), records_of(place), place.serving, place.mlflow)
+    whole = place.ledger.path.read_bytes(), place.ledger.chain.head_path.read_bytes()
+    restore(place, *older)
+    assert "has no such line" in reconcile(records_of(place), place.serving, place.mlflow).registry
+    restore(place, *whole)
+    assert reconcile(records_of(place), place.serving, place.mlflow).agree
+
     place.push(4, **place.prepare_again(4, "better", attempt=3))
     assert place.served() == THREE
 

@@ -11,8 +11,8 @@ from ml.connections import MlflowConnection
 from ml.errors import RetrainingError, Withheld
 from ml.release.history import Line, arrivals, canary_on_trial
 from ml.release.ledger import Ledger
+from ml.release.mirror import tell_registry
 from ml.release.production import Records
-from ml.release.registry import Registry
 from ml.release.rollout.tracks import Tracks, canary_of
 from ml.release.router import set_share
 from ml.release.server import ModelServer
@@ -77,7 +77,8 @@ def end_trial(version: int, records: Records, tracks: Tracks, mlflow: MlflowConn
     label, setting = canary_of(records.pipeline).label, records.pipeline.serving
     if find_trial(records, other_than=version) is None:
         set_share(records.pipeline, tracks.stable, 0.0)
-        _drop_alias(label, setting.model, mlflow)
+        left = f"the registry's alias {label} is left as it is; the next canary takes it over"
+        tell_registry(lambda registry: registry.drop_alias(label), setting.model, mlflow, left)
     try:
         with ModelServer(tracks.canary, setting.model) as server:
             # Also if the file has it: an earlier try may have been killed before the server read it.
@@ -108,15 +109,3 @@ def _trial(line: Line, records: Records) -> Trial | None:
     lines, label = records.ledger.entries(), records.pipeline.serving.label
     moments = [arrival.moved_at for arrival in arrivals(lines, label) if arrival.moved_at]
     return Trial(version, records.ledger.last_served, max([datetime.fromisoformat(line["time"]), *moments]))
-
-
-def _drop_alias(alias: str, model: str, mlflow: MlflowConnection) -> None:
-    from ml.release.tracking import open_mlflow
-
-    try:
-        with open_mlflow(mlflow, patient=False) as client:
-            Registry(client, model).drop_alias(alias)
-    except RetrainingError as error:
-        log.warning(
-            "the registry's alias %s is left as it is; the next canary takes it over: %s", alias, error
-        )

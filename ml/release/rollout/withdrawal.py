@@ -4,7 +4,8 @@
 |---|---|---|
 | share 0 | stable answers everybody, from the next request on | the next try goes on |
 | note | the ledger says who withdrew it and why, and no night pushes it again | the same |
-| label off, unload | the canary's server has forgotten it; its files stay | nothing is left to do |
+| label off, unload | its server has forgotten it; its files stay | the next try or move tells MLflow |
+| mirror | MLflow says so too, if it answers | nothing is left to do |
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from ml.connections import MlflowConnection
 from ml.release.history import rolled_back
 from ml.release.ledger import Move, check_reason
+from ml.release.mirror import mirror_decision
 from ml.release.production import Records
 from ml.release.rollout.tracks import Tracks, canary_of
 from ml.release.rollout.trial import end_trial, find_own_trial
@@ -42,7 +44,10 @@ def withdraw_canary(
             label = canary_of(records.pipeline).label
             move = Move("withdraw", label, found, version, wish.who, wish.reason, evidence=wish.evidence)
             records.ledger.note(move)
-        return end_trial(version, records, tracks, mlflow)
+        unloaded = end_trial(version, records, tracks, mlflow)
+        withdrawn = rolled_back(records.ledger.entries())[version]
+        mirror_decision(withdrawn, records.pipeline.serving.model, mlflow)
+        return unloaded
 
 
 def _admit(version: int, records: Records) -> Version | None:

@@ -96,7 +96,8 @@ class RolloutMachine(FenceMachine):
     def a_person_readmits_a_version(self, which: int, mishap: Mishap | None) -> None:
         version = sorted(self.condemned)[which % len(self.condemned)]
         wish, before = Wish(str(version), "for a test", "somebody"), len(self.place.ledger.entries())
-        self.tell("readmitted", lambda: readmit(wish, self.records, self.place.serving), mishap)
+        place = self.place
+        self.tell("readmitted", lambda: readmit(wish, self.records, place.serving, place.mlflow), mishap)
         if any(line["action"] == "readmit" for line in self.place.ledger.entries()[before:]):
             self.condemned.discard(version)
 

@@ -14,10 +14,12 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from ml.errors import Misconfigured
+from ml.errors import Misconfigured, StoreCorrupted
 from ml.release.golden_version import readmit
+from ml.release.registry import Registry
 from ml.release.rollout.trial import find_last_trial
 from ml.release.router import read_share
+from ml.release.tracking import open_mlflow
 from ml.release.wish import Wish
 from tests.integration.outgoing import load, loaded
 from tests.ml.release.fence_machine import FenceMachine
@@ -69,7 +71,7 @@ def test_a_version_that_has_served_stays_on_disk_when_its_second_push_fails(worl
     second = history.run(2, BLESSED, CALM)
     history.go_back(Wish("previous", "for a test", "somebody"), None)
     readmitted = Wish(str(history.numbers[second.digest]), "for a test", "somebody")
-    readmit(readmitted, history.records, history.place.serving)
+    readmit(readmitted, history.records, history.place.serving, history.place.mlflow)
     history.readings[2] += 1
 
     history.run(
@@ -86,7 +88,7 @@ def test_only_what_was_rolled_back_is_readmitted(world: World) -> None:
     wish = Wish(str(history.numbers[night.digest]), "for a test", "somebody")
 
     with pytest.raises(Misconfigured, match=r"was not rolled back, .* Withheld: none"):
-        readmit(wish, history.records, history.place.serving)
+        readmit(wish, history.records, history.place.serving, history.place.mlflow)
 
 
 def test_the_watch_goes_back_once_however_often_it_was_killed_on_the_way(world: World) -> None:
@@ -158,6 +160,45 @@ def test_a_person_can_finish_the_end_of_a_trial_that_was_lost(world: World, deci
     assert history.tell("decided", decide[decision], None) == "done"
 
     assert history.on_canary is None
+
+
+def test_a_ledger_from_before_a_withdrawal_does_not_pass_for_the_whole_one(world: World) -> None:
+    history = after_a_start(world, "one")
+    ledger, version = history.place.ledger, history.on_canary
+    assert version is not None
+    older = ledger.path.read_bytes(), ledger.chain.head_path.read_bytes()
+    history.withdraw(version)
+    lines = len(ledger.entries())
+
+    ledger.path.write_bytes(older[0])
+    ledger.chain.head_path.write_bytes(older[1])
+
+    with pytest.raises(StoreCorrupted, match=rf"MLflow has followed line {lines} .* has no such line"):
+        history.place.resolve(3)
+
+
+def test_a_withdrawal_does_not_wait_for_mlflow_and_its_repetition_tells_it(world: World) -> None:
+    history = after_a_start(world, "one")
+    version, effect = history.on_canary, "mlflow.MlflowClient.set_registered_model_tag"
+    assert version is not None
+    lines = len(history.place.ledger.entries())
+
+    lost = Mishap("lost", at=0, effect=effect)
+    assert history.tell("withdrew", lambda: history.withdraw(version), lost) == "done"
+    assert (history.on_canary, history.trial) == (None, None)
+    assert followed(history) == lines - 1
+
+    history.withdraw(version)
+    assert followed(history) == lines + 1
+    assert len(history.place.ledger.entries()) == lines + 1
+
+
+def followed(history: RolloutMachine) -> int:
+    """The number of the ledger's line that the registry has followed last."""
+    with open_mlflow(history.place.mlflow) as client:
+        head = Registry(client, history.place.model).head()
+    assert head is not None
+    return head[0]
 
 
 def test_the_night_after_a_promotion_that_was_lost_closes_the_canary(world: World) -> None:
