@@ -237,17 +237,18 @@ def _save(path: Path, answer: Callable[[Any], Any]) -> None:
 def push_and_die(place: Place, day: int, prepared: dict[str, Artifact], after: str) -> None:
     """Push in this process, and be killed right after an action of the publication, or inside of one."""
     deaths: dict[str, Callable[[], None]] = {
-        "copying": lambda: die_instead_of("ml.release.staging", "sync_tree"),
-        "writing the config to load": lambda: die_instead_of("ml.release.rpc.RpcServer", "reload"),
-        "writing the config to move": lambda: die_instead_of("ml.release.rpc.RpcServer", "reload", calls=2),
-        "tagging the registered version": lambda: die_instead_of(
-            "mlflow.MlflowClient", "set_registered_model_alias"
-        ),
-        "sealing": lambda: die_instead_of("ml.store", "sync_tree"),
         "taking the config back": lambda: die_instead_of("ml.release.rpc.RpcServer", "reload", calls=2),
         "taking the directory away": lambda: die_instead_of("ml.release.publication", "unstage"),
     }
     deaths.get(after, lambda: _die_after(after))()
+    place.push(day, **prepared)
+
+
+def push_and_die_before(
+    place: Place, day: int, prepared: dict[str, Artifact], effect: str, call: int
+) -> None:
+    """Push in this process, and be killed right before an effect comes for the how-manieth time."""
+    die_instead_of(*effect.rsplit(".", 1), calls=call)
     place.push(day, **prepared)
 
 

@@ -17,70 +17,17 @@ from ml.release.history import arrivals, rolled_back
 from ml.release.router import route_file
 from ml.release.staging import unstage
 from tests.integration.canaries import CanaryPlace
+from tests.integration.deaths import MOVES, Point, effects, points_of
 from tests.integration.forking import FORKSERVER
 from tests.integration.publishing import Place, day_of, die_instead_of
 from tests.integration.release_world import World, listed, running_serving
-from tests.ml.release.mishaps import EFFECTS, Witness
+from tests.ml.release.mishaps import Witness
 
 pytestmark = pytest.mark.integration
 
-CONFIG, RELOAD = "ml.release.model_config.write_atomically", "ml.release.rpc.RpcServer.reload"
-LINE, HEAD = "ml.release.chain.Chain.append", "ml.release.chain.write_atomically"
-ROUTE = "ml.release.router.write_atomically"
-TAG, ALIAS = "mlflow.MlflowClient.set_model_version_tag", "mlflow.MlflowClient.set_registered_model_alias"
-RUN_TAG, HEAD_TAG = "mlflow.MlflowClient.set_tag", "mlflow.MlflowClient.set_registered_model_tag"
-STAGE = ("ml.release.staging.sync_tree", "ml.release.staging.sync")
-APPLY, SAY = (CONFIG, RELOAD), (LINE, HEAD)
-FOLLOW = (TAG, RUN_TAG, TAG, HEAD_TAG, ALIAS)
-# The version that is left is tagged besides.
-FOLLOW_BACK = (TAG, RUN_TAG, TAG, TAG, RUN_TAG, HEAD_TAG, ALIAS)
-NOTE = (TAG, TAG, RUN_TAG, HEAD_TAG)
-END = (ROUTE, "mlflow.MlflowClient.delete_registered_model_alias", *APPLY)
-# A process that is killed before a file is synced leaves the same as one that is killed after it.
-SYNC = "ml.release.chain.sync"
-# All that each move changes, in this order.
-MOVES = {
-    "start": (
-        "ml.release.versions.write_atomically",
-        *STAGE,
-        *APPLY,
-        "ml.release.known_answers.write_atomically",
-        *(*SAY, *APPLY, *FOLLOW, *SAY),
-        ROUTE,
-        "ml.store.sync_tree",
-    ),
-    "promote": (*STAGE, *APPLY, *SAY, *APPLY, *FOLLOW, *SAY, *END),
-    "withdraw": (ROUTE, *SAY, *END, *NOTE),
-    "rollback": (ROUTE, *STAGE, *APPLY, *SAY, *APPLY, *FOLLOW_BACK, *SAY),
-}
-
-
-@dataclass(frozen=True)
-class Point:
-    """Where a move is killed: right before one of its effects."""
-
-    move: str
-    number: int
-
-    @property
-    def effect(self) -> str:
-        return MOVES[self.move][self.number]
-
-    @property
-    def call(self) -> int:
-        """The how-manieth of its kind the effect is."""
-        return MOVES[self.move][: self.number + 1].count(self.effect)
-
-    def __str__(self) -> str:
-        owner, name = self.effect.rsplit(".", 1)
-        return f"{self.move}-{self.number:02d}-{owner.rsplit('.', 1)[-1]}.{name}"
-
-
+TRIED = ("start", "promote", "withdraw", "rollback")
 # A promotion ends the trial that the start before it has begun; a roll-back leaves what was promoted.
-POINTS = sorted(
-    (Point(move, number) for move, effects in MOVES.items() for number in range(len(effects))),
-    key=lambda point: point.number,
-)
+POINTS = sorted(points_of(*TRIED), key=lambda point: point.number)
 
 
 @dataclass
@@ -211,7 +158,7 @@ def lines(trial: Trial) -> list[tuple[str, str, int]]:
     return [(event, action, trial.version) for event in events]
 
 
-@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("move", TRIED)
 def test_the_points_are_all_effects_that_a_move_has(
     trials: Trials, move: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,7 +168,7 @@ def test_the_points_are_all_effects_that_a_move_has(
 
     trials.done(trial.make())
 
-    assert [effect for effect in witness.seen if effect in EFFECTS and effect != SYNC] == list(MOVES[move])
+    assert effects(witness) == list(MOVES[move])
     monkeypatch.undo()
     assert state(trials.place)["route"][0] == (0.5 if move == "start" else 0.0)
 

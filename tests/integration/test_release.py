@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import signal
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -17,37 +18,24 @@ from ml.errors import Misconfigured, RetrainingError, Unavailable, Withheld
 from ml.release.failures import LoadFailed, WrongAnswers
 from ml.release.server import ModelServer
 from ml.release.standing import Sources, observe
+from tests.integration.deaths import MOVES, Point, effects, points_of
 from tests.integration.forking import FORKSERVER
 from tests.integration.publishing import (
     Place,
     day_of,
     push_and_die,
+    push_and_die_before,
     push_and_tell,
     push_and_wait,
     resolve_and_die,
 )
 from tests.integration.release_world import World, aliased, listed, state
+from tests.ml.release.mishaps import Witness
 
 pytestmark = pytest.mark.integration
 
 MONDAY, TUESDAY, WEDNESDAY = 2, 3, 4
 FIRST, SECOND, THIRD = 20261102001, 20261103001, 20261104001
-DEATHS = [
-    "copying",
-    "stage",
-    "writing the config to load",
-    "load",
-    "ask_golden",
-    "announce",
-    "writing the config to move",
-    "move_label",
-    "tagging the registered version",
-    "move_alias",
-    "record",
-    "sealing",
-]
-
-
 NAMES = (f"model_{number}" for number in itertools.count())
 
 
@@ -277,20 +265,36 @@ def undisturbed(world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[
 
 
 def die(place: Place, day: int, prepared: dict[str, Artifact], after: str) -> None:
-    process = FORKSERVER.Process(target=push_and_die, args=(place, day, prepared, after))
+    kill(push_and_die, place, day, prepared, after)
+
+
+def kill(target: Callable[..., None], *arguments: Any) -> None:
+    """Run in a process what must end it by SIGKILL."""
+    process = FORKSERVER.Process(target=target, args=arguments)
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("death", DEATHS)
+def test_the_points_are_all_effects_that_a_push_has(place: Place, monkeypatch: pytest.MonkeyPatch):
+    place.night(MONDAY)
+    prepared = place.prepare(TUESDAY, "better")
+    witness = Witness()
+    witness.watch(monkeypatch)
+
+    place.push(TUESDAY, **prepared)
+
+    assert effects(witness) == list(MOVES["push"])
+
+
+@pytest.mark.parametrize("point", points_of("push"), ids=str)
 def test_a_push_that_was_killed_is_finished_by_its_retry(
-    place: Place, registry: MlflowClient, undisturbed: dict[str, Any], death: str
+    place: Place, registry: MlflowClient, undisturbed: dict[str, Any], point: Point
 ):
     place.night(MONDAY)
     prepared = place.prepare(TUESDAY, "better")
 
-    die(place, TUESDAY, prepared, death)
+    kill(push_and_die_before, place, TUESDAY, prepared, point.effect, point.call)
     assert place.served() in (FIRST, SECOND)
     place.push(TUESDAY, **prepared)
 
