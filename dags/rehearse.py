@@ -18,9 +18,11 @@ for pipeline in steps.load_valid_pipelines():
         schedule=CronTriggerTimetable("0 12 * * *", timezone=pipeline.landing.time_zone),
         start_date=pendulum.datetime(2025, 1, 1, tz=pipeline.landing.time_zone),
         catchup=False,
+        is_paused_upon_creation=False,
         max_active_runs=1,
         default_args={"owner": pipeline.owner, "on_failure_callback": notify, **RETRIES},
         tags=["rollback", *pipeline.tags],
         doc_md=steps.rehearse_golden.__doc__,
     ):
-        run_step(steps.rehearse_golden, {"pipeline": pipeline.name}, connections)
+        whose = {"pipeline": pipeline.name}
+        run_step(steps.find_golden, whose) >> run_step(steps.rehearse_golden, whose, connections)

@@ -39,8 +39,8 @@ VARIABLES: dict[str, Callable[[], str]] = {
     "PROMETHEUS_PORT": lambda: "9090",
     "ALERTMANAGER_PORT": lambda: "9093",
     "GRAFANA_PORT": lambda: "3000",
-    # Where alerts go; nothing arrives until it is an address that Slack has given out.
-    "SLACK_WEBHOOK_URL": lambda: "https://hooks.slack.invalid/not-set",
+    # Where alerts and the nights' messages go: an address that Slack has given out, which nobody can make up.
+    "SLACK_WEBHOOK_URL": lambda: NO_WEBHOOK,
     # Secrets
     "POSTGRES_PASSWORD": _password,
     "AIRFLOW_DATABASE_PASSWORD": _password,
@@ -51,6 +51,7 @@ VARIABLES: dict[str, Callable[[], str]] = {
     "AIRFLOW_JWT_SECRET": _signing_key,
     "AIRFLOW_API_SECRET_KEY": _signing_key,
 }
+NO_WEBHOOK = "https://hooks.slack.invalid/not-set"
 HEADER = "# Written by deploy/make_env.py. Secrets: keep it out of version control and back it up.\n"
 
 
@@ -100,6 +101,10 @@ def main() -> int | str:
         return str(error)
     print(f"{file}: added {', '.join(added)}" if added else f"{file} has everything already")
     print("Airflow's login is 'admin' with AIRFLOW_ADMIN_PASSWORD from that file.")
+    if _read_variables(file.read_text())["SLACK_WEBHOOK_URL"] == NO_WEBHOOK:
+        print(
+            "Messages go to the tasks' logs, and alerts stay in Alertmanager, until SLACK_WEBHOOK_URL is set."
+        )
     return 0
 
 

@@ -9,8 +9,8 @@ for volume in "$@"; do
 done
 
 # A model server does not start without its file; from the first push on it is the bundle's own.
-for config in models.config canary.config; do
-    if [ ! -e "/models/$config" ]; then
-        install -o 50000 -g 0 -m 0644 /opt/retraining/deploy/serving/models.config "/models/$config"
+for config in /models/models.config /models/canary.config /scratch/models.config; do
+    if [ ! -e "$config" ]; then
+        install -o 50000 -g 0 -m 0644 /opt/retraining/deploy/serving/models.config "$config"
     fi
 done

@@ -23,6 +23,7 @@ from ml.steps.model import evaluate_candidate, stop_training, train_candidate
 from ml.steps.realised import find_trials, judge_realised, land_predictions, record_realised
 from ml.steps.rollout import find_canary, promote_canary, watch_canary, withdraw_canary
 from ml.steps.serving import (
+    find_golden,
     read_ledger,
     read_served,
     readmit,
@@ -50,6 +51,7 @@ __all__ = [
     "diff_statistics",
     "evaluate_candidate",
     "find_canary",
+    "find_golden",
     "find_trials",
     "gather_window",
     "housekeep",

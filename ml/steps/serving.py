@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from ml.connections import MlflowConnection, ServingConnection
-from ml.errors import Misconfigured
+from ml.errors import Misconfigured, Withheld
 from ml.steps.records import records_of
 
 if TYPE_CHECKING:
@@ -99,6 +99,23 @@ def show_golden(pipeline: str) -> dict[str, Any]:
     age = at and (datetime.now(timezone.utc) - at).total_seconds()
     golden = golden_version(records.ledger.entries())
     return {"version": golden, "rehearsal": rehearsal, "age_seconds": age}
+
+
+def find_golden(pipeline: str) -> int:
+    """The version that is golden now, to be rehearsed.
+
+    Raises:
+        Withheld: if nobody has named one: there is no way back to it yet.
+    """
+    from ml.release.history import golden_version
+
+    golden = golden_version(records_of(pipeline).ledger.entries())
+    if golden is None:
+        raise Withheld(
+            f"{pipeline} has no golden version, so there is nothing to rehearse. When one has proved itself: "
+            f'python -m ml golden set --pipeline {pipeline} --version N --reason "…"'
+        )
+    return golden
 
 
 def rehearse_golden(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 SLACK_CONNECTION = "slack_default"
 BACKFILL = "backfill"
+# No name below it ever exists (RFC 6761). `make env` writes one until a person gives a webhook's address.
+NOWHERE = ".invalid"
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +54,11 @@ def describe(context: Any) -> str:
 
 
 def tell(message: str) -> None:
-    """Send one message to Slack, or to the log where no Slack Connection is configured."""
-    try:
-        Connection.get(SLACK_CONNECTION)
-    except AirflowNotFoundException:
-        log.warning("%s (Airflow has no Connection %r, so this was not sent)", message, SLACK_CONNECTION)
-        return
-    send(message)
+    """Send one message to Slack, or to the log where no address of Slack's is configured."""
+    if reason := _why_unsent():
+        log.warning("%s (%s, so this was not sent)", message, reason)
+    else:
+        send(message)
 
 
 def send(message: str) -> None:
@@ -65,3 +66,14 @@ def send(message: str) -> None:
     from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
 
     SlackWebhookHook(slack_webhook_conn_id=SLACK_CONNECTION).send(text=message)
+
+
+def _why_unsent() -> str:
+    """Why no message can be sent; empty if one can."""
+    try:
+        webhook = Connection.get(SLACK_CONNECTION).password or ""
+    except AirflowNotFoundException:
+        return f"Airflow has no Connection {SLACK_CONNECTION!r}"
+    if (urlsplit(webhook).hostname or "").endswith(NOWHERE):
+        return "SLACK_WEBHOOK_URL in .env is no address that Slack has given out yet"
+    return ""

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from ml import steps
+from ml.errors import Withheld
 from ml.pipelines import load_pipeline
 from ml.release import Records
+from ml.release.ledger import Move
 from ml.store import Store
 from tests.ml.release.published import publish
 
@@ -22,6 +26,8 @@ print(json.dumps({
                for name, param in dag.params.items()},
     "connections": dag.get_task("roll_back").connections,
     "rehearsal": rehearsal.get_task("rehearse_golden").connections,
+    "rehearsed at once": not rehearsal.is_paused_upon_creation,
+    "rehearsed after": sorted(rehearsal.get_task("rehearse_golden").upstream_task_ids),
 }))
 """
 
@@ -57,3 +63,19 @@ def test_the_form_asks_for_a_reason(form: dict) -> None:
 
 def test_the_rehearsal_has_a_model_server_of_its_own(form: dict) -> None:
     assert form["rehearsal"] == {"serving": "serving_default", "scratch": "serving_scratch"}
+
+
+def test_the_rehearsal_needs_nobody_to_switch_it_on_and_is_skipped_without_a_golden_version(
+    form: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETRAIN_HOME", str(tmp_path))
+    records = Records(load_pipeline("clicks"), Store(tmp_path / "store"))
+    version = publish(records, 2)
+
+    assert (form["rehearsed at once"], form["rehearsed after"]) == (True, ["find_golden"])
+    with pytest.raises(Withheld, match="clicks has no golden version, so there is nothing to rehearse"):
+        steps.find_golden("clicks")
+    golden = Move("golden", "golden", version, None, "ada", "two calm weeks")
+    records.ledger.append("moving", golden)
+    records.ledger.record(golden)
+    assert steps.find_golden("clicks") == version.number

@@ -7,6 +7,7 @@ import sys
 
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.dag_processing.bundles.manager import DagBundlesManager
+from airflow.sdk import Connection
 from airflow.settings import SQL_ALCHEMY_CONN, SQL_ALCHEMY_CONN_ASYNC
 from retraining.connections import read_connection
 
@@ -21,6 +22,8 @@ def main() -> None:
         "kafka": read_connection("kafka", "kafka_default").plain(),  # type: ignore[attr-defined]
         "mlflow": read_connection("mlflow", "mlflow_default").model_dump(mode="json"),
         "serving": read_connection("serving", "serving_default").model_dump(mode="json"),
+        "scratch": read_connection("scratch", "serving_scratch").model_dump(mode="json"),
+        "slack": Connection.get("slack_default").password,
         "users": [(user.username, user.role) for user in SimpleAuthManager.get_users()],
         "passwords": SimpleAuthManager.get_passwords(),
     }

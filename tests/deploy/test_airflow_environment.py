@@ -9,13 +9,16 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from retraining.notifications import NOWHERE
 
 from deploy.airflow.initialise import PASSWORDS_FILE, write_passwords
+from ml.connections import SCRATCH_VARIABLE, SERVING_VARIABLE
 from tests.demo.airflow_server import LOADED
-from tests.deploy.conftest import REPOSITORY_URL, ROOT
+from tests.deploy.conftest import REPOSITORY_URL, ROOT, mounts
 
 Services = dict[str, dict[str, Any]]
 AIRFLOW = [
@@ -25,6 +28,8 @@ AIRFLOW = [
     "airflow-dag-processor",
     "airflow-triggerer",
 ]
+# What a rehearsal may not have in common with the users' model server.
+APART = ("rest", "grpc", "models_dir", "config_file")
 # Of [core]'s options, those that the scheduler may have in its own section, by their description there.
 OVERRIDES = {"AIRFLOW__SCHEDULER__MP_START_METHOD", "AIRFLOW__SCHEDULER__MP_FORKSERVER_PRELOAD"}
 
@@ -149,6 +154,38 @@ def test_the_steps_and_the_model_server_mean_the_same_files(view: dict[str, Any]
     assert serving["models_dir"] == serving["server_models_dir"] == "/models"
     assert serving["rest"] == "http://tensorflow-serving:8501"
     assert serving["grpc"] == "tensorflow-serving:8500"
+
+
+def test_the_rehearsal_finds_a_server_that_shares_nothing_with_the_users(
+    view: dict[str, Any], services: Services
+) -> None:
+    serving, scratch = view["serving"], view["scratch"]
+
+    assert (
+        f"--model_config_file={scratch['config_file']}" in services["tensorflow-serving-scratch"]["command"]
+    )
+    assert scratch["rest"] == "http://tensorflow-serving-scratch:8501"
+    assert scratch["grpc"] == "tensorflow-serving-scratch:8500"
+    assert mounts(services["airflow-scheduler"])[scratch["models_dir"]] == ("scratch", "rw")
+    assert mounts(services["tensorflow-serving-scratch"])[scratch["server_models_dir"]] == ("scratch", "ro")
+    assert not {scratch[name] for name in APART} & {serving[name] for name in APART}
+
+
+def test_the_command_line_and_the_tasks_mean_the_same_servers(
+    view: dict[str, Any], services: Services
+) -> None:
+    environment = services["airflow-scheduler"]["environment"]
+
+    for purpose, variable in (("serving", SERVING_VARIABLE), ("scratch", SCRATCH_VARIABLE)):
+        named = json.loads(environment[variable])
+        assert {name: view[purpose][name] for name in named} == named
+
+
+def test_messages_go_where_alerts_go_once_a_person_has_said_where(
+    view: dict[str, Any], environment: dict[str, str]
+) -> None:
+    assert view["slack"] == environment["SLACK_WEBHOOK_URL"]
+    assert str(urlsplit(view["slack"]).hostname).endswith(NOWHERE)
 
 
 def test_the_only_user_is_the_admin_whose_password_was_set(view: dict[str, Any]) -> None:

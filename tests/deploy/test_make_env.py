@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from deploy.make_env import VARIABLES, make_env
+from deploy.make_env import NO_WEBHOOK, VARIABLES, main, make_env
 
 
 @pytest.fixture
@@ -74,6 +74,19 @@ def test_no_two_machines_and_no_two_purposes_share_a_secret(tmp_path: Path) -> N
     assert len(generated) == 16
     assert len(set(generated)) == len(generated)
     assert min(map(len, generated)) >= 32
+
+
+def test_it_says_where_messages_go_until_there_is_a_webhook(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("deploy.make_env.REPOSITORY", file.parent)
+
+    assert main() == 0
+    assert "Messages go to the tasks' logs" in capsys.readouterr().out
+
+    file.write_text(file.read_text().replace(NO_WEBHOOK, "https://hooks.slack.com/services/T0/B0/x"))
+    assert main() == 0
+    assert "Messages go" not in capsys.readouterr().out
 
 
 def test_values_need_no_quoting_in_a_shell_or_in_yaml(file: Path) -> None:

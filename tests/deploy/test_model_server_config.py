@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -16,6 +17,8 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 from tests.deploy.conftest import ROOT, mounts
 
 Services = dict[str, dict[str, Any]]
+SERVERS = ("tensorflow-serving", "tensorflow-serving-canary", "tensorflow-serving-scratch")
+EMPTY_CONFIG = "/opt/retraining/deploy/serving/models.config"
 METRICS_PATH = "/monitoring/prometheus/metrics"
 MONITORING_PROTO = """
     name: "monitoring_config.proto" package: "tensorflow.serving" syntax: "proto3"
@@ -85,7 +88,7 @@ def test_its_metrics_are_where_the_health_check_asks_for_them(
     assert f"GET {config.prometheus_config.path} " in probe
 
 
-@pytest.mark.parametrize("name", ["tensorflow-serving", "tensorflow-serving-canary"])
+@pytest.mark.parametrize("name", SERVERS)
 def test_its_flags_name_files_that_are_mounted(services: Services, name: str) -> None:
     service = services[name]
     flags = dict(flag.removeprefix("--").split("=") for flag in service["command"])
@@ -96,14 +99,26 @@ def test_its_flags_name_files_that_are_mounted(services: Services, name: str) ->
     assert int(flags["model_config_file_poll_wait_seconds"]) > 0
 
 
-def test_the_two_servers_differ_in_their_config_file_only(services: Services) -> None:
-    stable, canary = (
-        set(services[name]["command"]) for name in ("tensorflow-serving", "tensorflow-serving-canary")
-    )
+def test_the_servers_differ_in_their_config_file_only_and_users_reach_one_of_them(services: Services) -> None:
+    commands = [set(services[name]["command"]) for name in SERVERS]
+    shared = set.intersection(*commands)
 
-    assert stable - canary == {"--model_config_file=/models/models.config"}
-    assert canary - stable == {"--model_config_file=/models/canary.config"}
-    assert "ports" not in services["tensorflow-serving-canary"]
+    assert [command - shared for command in commands] == [
+        {"--model_config_file=/models/models.config"},
+        {"--model_config_file=/models/canary.config"},
+        {"--model_config_file=/scratch/models.config"},
+    ]
+    assert len({services[name]["image"] for name in SERVERS}) == 1
+    assert [name for name in SERVERS if "ports" in services[name]] == ["tensorflow-serving"]
+
+
+def test_every_server_finds_a_config_file_on_its_first_start(services: Services) -> None:
+    script = (ROOT / "deploy/prepare_volumes.sh").read_text()
+    seeded = set(re.findall(r"/\S+\.config(?=[ ;])", script)) - {EMPTY_CONFIG}
+    flags = {flag for name in SERVERS for flag in services[name]["command"]}
+
+    assert {f"--model_config_file={file}" for file in seeded} <= flags
+    assert len(seeded) == len(SERVERS)
 
 
 def test_the_bundle_and_the_server_share_one_directory(services: Services) -> None:

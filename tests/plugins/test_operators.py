@@ -24,6 +24,7 @@ from retraining.operators import (
 )
 from retraining.policies import RETRY_WHERE_IT_HELPS
 
+from deploy.make_env import NO_WEBHOOK
 from ml import errors, steps
 from ml.artifact import Artifact
 
@@ -296,6 +297,17 @@ def test_without_a_slack_connection_the_message_is_logged(
     notifications.notify(context)
 
     assert "night of 2026-03-10" in caplog.text
+
+
+def test_a_webhook_that_nobody_has_given_yet_is_none(
+    context: dict[str, Any], connection: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection("slack_default", conn_type="slackwebhook", password=NO_WEBHOOK)
+
+    notifications.notify(context)
+
+    assert "night of 2026-03-10" in caplog.text
+    assert "SLACK_WEBHOOK_URL in .env is no address that Slack has given out yet" in caplog.text
 
 
 def test_a_watch_defers_until_there_is_a_decision(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
