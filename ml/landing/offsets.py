@@ -12,6 +12,7 @@ from ml.connections import KafkaConnection
 from ml.decisions import Decision
 from ml.errors import Misconfigured
 from ml.landing.cleanup import is_compacted
+from ml.landing.held_back import reach_held_back
 from ml.landing.ranges import (
     MINUTE_MS,
     OFFSETS_FILE,
@@ -20,15 +21,12 @@ from ml.landing.ranges import (
     produced_ms,
     settled_ms,
 )
-from ml.landing.retention import Beginning, check_gap, find_losses
+from ml.landing.retention import Beginning, Gap, check_gap, find_losses
 from ml.landing.topic import Topic
 from ml.landing.transactions import check_transactions
 from ml.store import Draft
 
 log = logging.getLogger(__name__)
-
-# How many records behind a window's end are looked at before the broker's answer is believed.
-RECORDS_LOOKED_AT = 10_000
 
 
 def resolve_offsets(
@@ -37,9 +35,9 @@ def resolve_offsets(
     """Write the offset ranges that hold a window, so that every try lands the same records.
 
     ``seek: time`` asks the brokers for the first records produced ``slack_minutes`` before the window and
-    ``slack_minutes`` after it has settled, and takes the partition's end where that answer proves wrong, or
-    where a person wants the late events too. ``seek: scan`` takes all that the topic holds, and finds its end
-    by reading to it, for brokers that know neither the time nor the end.
+    ``slack_minutes`` after it has settled, looks behind these for records that were held back, and takes the
+    partition's end where a person wants the late events too. ``seek: scan`` takes all that the topic holds,
+    and finds its end by reading to it, for brokers that know neither the time nor the end.
 
     Args:
         pipeline: the settings.
@@ -60,19 +58,25 @@ def resolve_offsets(
     check_transactions(kafka, landing.topic, settled_ms(landing, window))
     with Topic(kafka, landing.topic) as topic:
         ranges = tuple(_ranges(topic, landing, window, to_the_end=bool(decision.refresh)))
-        gap = find_losses(window, ranges)
-        if is_compacted(kafka, landing.topic):
-            gap = replace(gap, compacted=True, beginnings=tuple(_beginnings(topic, ranges)))
-    _warn_of_lost_slack(window, landing, ranges)
-    if not decision.accept_gap:
-        check_gap(landing.topic, window, gap)
-    else:
+        _warn_of_lost_slack(window, landing, ranges)
+        gap = _find_gap(topic, window, ranges, kafka)
+        if not decision.accept_gap:
+            check_gap(landing.topic, window, gap)
+        ranges = reach_held_back(topic, landing, window, ranges)
+    if decision.accept_gap:
         draft.caveats.extend(gap.caveats(pipeline.name_of(window), decision.accept_gap))
         log.warning("%s", "; ".join(draft.caveats))
     manifest = OffsetManifest(landing.topic, ranges, decision, gap.as_json() if gap else {})
     draft.write_json(manifest.as_json(landing, window), OFFSETS_FILE)
     draft.measurements.update(partitions=len(ranges), offsets=manifest.record_count)
     log.info("%s %s: %d offsets in %d partitions", pipeline.name, window, manifest.record_count, len(ranges))
+
+
+def _find_gap(topic: Topic, window: Window, ranges: Sequence[OffsetRange], kafka: KafkaConnection) -> Gap:
+    gap = find_losses(window, ranges)
+    if is_compacted(kafka, topic.name):
+        return replace(gap, compacted=True, beginnings=tuple(_beginnings(topic, ranges)))
+    return gap
 
 
 def _warn_of_lost_slack(window: Window, landing: Landing, ranges: Sequence[OffsetRange]) -> None:
@@ -95,16 +99,14 @@ def _ranges(topic: Topic, landing: Landing, window: Window, *, to_the_end: bool)
 
 def _by_time(topic: Topic, landing: Landing, window: Window, *, to_the_end: bool) -> Iterator[OffsetRange]:
     slack = landing.slack_minutes * MINUTE_MS
-    settled = settled_ms(landing, window)
     partitions = topic.partitions()
     # The watermarks come first: what is produced between these requests belongs to none of the answers.
     watermarks = {partition: topic.watermarks(partition) for partition in partitions}
     starts = topic.offsets_at(partitions, produced_ms(landing, window))
-    ends = topic.offsets_at(partitions, settled + slack)
+    ends = topic.offsets_at(partitions, settled_ms(landing, window) + slack)
     for partition, (low, high) in watermarks.items():
-        start, end = _within(starts[partition], high), _within(ends[partition], high)
-        if to_the_end or not _has_settled(topic, partition, (end, high), settled):
-            end = high
+        start = _within(starts[partition], high)
+        end = high if to_the_end else _within(ends[partition], high)
         yield OffsetRange(partition, start, end, low, high, _first_timestamp(topic, partition, low))
 
 
@@ -118,24 +120,6 @@ def _by_scan(topic: Topic) -> Iterator[OffsetRange]:
 def _within(offset: int | None, high: int) -> int:
     """The broker knows no offset for a moment after its last record; then the end is meant."""
     return high if offset is None else min(offset, high)
-
-
-def _has_settled(topic: Topic, partition: int, rest: tuple[int, int], settled: int) -> bool:
-    """Whether what follows a window's end, as the broker answered it, was produced after the settling.
-
-    One record from the future is enough for an answer that is far too early, and so is the marker of a
-    transaction, which bears the time of its commit, if old records were written again.
-    """
-    start, end = rest
-    following = topic.read(partition, start, min(start + RECORDS_LOOKED_AT, end))
-    if all(block.timestamps.min() >= settled for block in following):
-        return True
-    log.warning(
-        "partition %d of %s holds records of the window behind offset %d, where the broker saw its end by "
-        "time: reading on to the partition's end at %d",
-        partition, topic.name, *rest,
-    )  # fmt: skip
-    return False
 
 
 def _first_timestamp(topic: Topic, partition: int, low: int) -> int | None:

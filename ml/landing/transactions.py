@@ -6,9 +6,6 @@ from ml.connections import KafkaConnection
 from ml.errors import Unavailable
 from ml.landing.topic import Topic
 
-# How many records behind the first hidden one are looked at.
-RECORDS_LOOKED_AT = 10_000
-
 
 def check_transactions(connection: KafkaConnection, name: str, settled: int) -> None:
     """Check that all records produced before a moment can be read.
@@ -35,7 +32,7 @@ def check_transactions(connection: KafkaConnection, name: str, settled: int) -> 
 
 def _holds_older(written: Topic, partition: int, hidden: tuple[int, int], settled: int) -> bool:
     start, end = hidden
-    blocks = written.read(partition, start, min(start + RECORDS_LOOKED_AT, end))
+    blocks = written.read(partition, start, end)
     return any(block.timestamps.min() < settled for block in blocks)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,13 @@ from ml.errors import DataRejected, Misconfigured, Unavailable
 from ml.store import Store
 from tests.demo.kafka import Kafka, running_kafka
 from tests.integration.landed import Landing, answer_of, check_against, plain
-from tests.integration.oracle import Answer
+from tests.integration.oracle import Answer, read_topic
 from tests.integration.topic_kinds import (
     DAY,
+    HOUR,
     KINDS,
-    MINUTE,
     SETTLE,
+    SLACK,
     Filled,
     Writer,
     create_time,
@@ -81,11 +83,16 @@ def test_landing_agrees_with_the_oracle_on(kind: str, kafka: Kafka, tmp_path: Pa
     assert not filled.hidden & {str(name) for name in answer.ids("event_id")}
 
 
-MINUTES = st.integers(-5 * 60, 31 * 60)
+SPAN = (-5 * HOUR, 31 * HOUR)
+BOUNDS = (-SLACK, 0, 24 * HOUR, 24 * HOUR + SETTLE, 24 * HOUR + SETTLE + SLACK)
+# In milliseconds after the day's start. Many are equal, or right beside where something begins or ends.
+MOMENTS = st.one_of(
+    st.sampled_from([bound + beside for bound in BOUNDS for beside in (-1, 0, 1)]), st.integers(*SPAN)
+)
 
 
 @settings(max_examples=10)
-@given(st.lists(st.tuples(st.integers(0, 2), MINUTES, MINUTES), min_size=1, max_size=30))
+@given(st.lists(st.tuples(st.integers(0, 2), MOMENTS, MOMENTS), min_size=1, max_size=40))
 def test_landing_agrees_with_the_oracle_whatever_the_times(
     kafka: Kafka, tmp_path_factory: pytest.TempPathFactory, records: list[tuple[int, int, int]]
 ) -> None:
@@ -93,10 +100,35 @@ def test_landing_agrees_with_the_oracle_whatever_the_times(
     kafka.topics.create(topic, 3)
     writer = Writer(kafka, topic)
     for partition, happened, produced in records:
-        writer.event(DAY.start_ms + happened * MINUTE, DAY.start_ms + produced * MINUTE, partition)
+        writer.event(DAY.start_ms + happened, DAY.start_ms + produced, partition)
+        writer.value(b"oops", DAY.start_ms + produced, partition)
     writer.flush()
 
     check_both_ways(tmp_path_factory.mktemp("stores"), kafka, topic, DAY)
+
+
+@settings(max_examples=6)
+@given(st.sampled_from([*BOUNDS, 12 * HOUR]), st.integers(-1, 1), st.lists(MOMENTS, max_size=20))
+def test_landing_agrees_with_the_oracle_whatever_the_time_at_the_broker(
+    kafka: Kafka, tmp_path_factory: pytest.TempPathFactory, bound: int, beside: int, moments: list[int]
+) -> None:
+    topic = next(TOPICS)
+    kafka.topics.create(topic, config={"message.timestamp.type": "LogAppendTime"})
+    writer = Writer(kafka, topic)
+    writer.value(b"oops", DAY.start_ms)
+    writer.flush()
+    [first] = read_topic(plain(kafka), topic)
+    window = day_from(first.timestamp - bound + beside)
+    for happened in moments:
+        writer.event(window.start_ms + happened, DAY.start_ms)
+    writer.flush()
+
+    check_both_ways(tmp_path_factory.mktemp("stores"), kafka, topic, window)
+
+
+def day_from(start_ms: int) -> Window:
+    start = datetime.fromtimestamp(0, timezone.utc) + timedelta(milliseconds=start_ms)
+    return Window(start, start + timedelta(days=1))
 
 
 def test_an_open_transaction_is_waited_for_and_not_taken_for_the_end(kafka: Kafka, tmp_path: Path) -> None:

@@ -275,6 +275,20 @@ def future_record(kafka: Kafka, topic: str) -> Filled:
     return Filled()
 
 
+def held_back(kafka: Kafka, topic: str) -> Filled:
+    """A producer that kept a record of the day until 20,000 of later days had been written."""
+    kafka.topics.create(topic, 2)
+    writer = Writer(kafka, topic)
+    writer.day(100)
+    for number in range(20_000):
+        writer.value(b"{}", DAY.end_ms + SETTLE + SLACK + number)
+    writer.event(DAY.end_ms - 1)
+    writer.value(b"oops", DAY.end_ms - 1)
+    writer.value(b"{}", DAY.end_ms + SETTLE + SLACK)
+    writer.edges(1)
+    return Filled()
+
+
 def several_days(kafka: Kafka, topic: str) -> Filled:
     """The day before and the three days after, in several segments of the log."""
     kafka.topics.create(topic, 2, config={"segment.bytes": str(2**20)})
@@ -290,6 +304,6 @@ KINDS: Mapping[str, Callable[[Kafka, str], Filled]] = {
     for kind in (
         create_time, log_append_time, appended_late, uneven_partitions, out_of_order, compressed,
         headers_and_tombstones, large_records, transactions, ending_in_an_aborted_transaction,
-        partitions_added, future_record, several_days,
+        partitions_added, future_record, held_back, several_days,
     )
 }  # fmt: skip

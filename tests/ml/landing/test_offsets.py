@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ml.artifact import Window
 from ml.config import Landing
 from ml.landing.block import Block
+from ml.landing.held_back import reach_held_back
 from ml.landing.offsets import _by_scan, _by_time, _warn_of_lost_slack
 from ml.landing.ranges import OffsetRange
 
@@ -74,7 +75,7 @@ def by_time(topic: ListedTopic, *, to_the_end: bool = False) -> OffsetRange:
 
 
 def bounds(topic: ListedTopic) -> tuple[int, int]:
-    found = by_time(topic)
+    [found] = reach_held_back(topic, LANDING, WINDOW, [by_time(topic)])  # type: ignore[arg-type]
     return found.start, found.end
 
 
@@ -99,11 +100,11 @@ def test_an_empty_partition_gives_an_empty_range() -> None:
 
 
 def test_a_record_from_the_future_does_not_cut_the_day_short() -> None:
-    assert bounds(ListedTopic([0, 1, 9_999, 2, 3, 30])) == (0, 6)
+    assert bounds(ListedTopic([0, 1, 9_999, 2, 3, 30])) == (0, 5)
 
 
 def test_the_marker_of_a_later_transaction_does_not_cut_the_day_short() -> None:
-    assert bounds(ListedTopic([0, 1, 9_999, 2, 3, 9_999], markers=frozenset({2, 5}))) == (0, 6)
+    assert bounds(ListedTopic([0, 1, 9_999, 2, 3, 9_999], markers=frozenset({2, 5}))) == (0, 5)
 
 
 def test_a_marker_at_the_end_of_the_range_is_no_reason_to_read_on() -> None:
@@ -127,15 +128,22 @@ def test_a_scan_takes_everything_that_is_there() -> None:
     assert (found.start, found.end) == (1, 3)
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.floats(-40, 60), max_size=20), st.lists(st.floats(0, 0.99), min_size=20, max_size=20))
-def test_no_record_of_the_window_is_missed_if_the_disorder_is_within_the_slack(
-    hours: list[float], delays: list[float]
-) -> None:
-    log = [hour - delay for hour, delay in zip(sorted(hours), delays, strict=False)]
-    start, end = bounds(ListedTopic(log))
+def test_a_record_that_was_held_back_is_reached_however_far_behind_it_lies() -> None:
+    assert bounds(ListedTopic([0, 1, *[30] * 20_000, 25.9, *[31] * 20_000])) == (0, 20_003)
 
-    wanted = [at for at, hour in enumerate(log) if 0 <= hour < 26]
+
+def test_a_record_too_old_for_the_window_is_no_reason_to_read_on() -> None:
+    assert bounds(ListedTopic([0, 1, 30, -1.1, 26, -400_000])) == (0, 2)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.floats(-40, 60), max_size=20))
+def test_no_record_that_may_belong_to_the_window_is_missed_whatever_the_order(hours: list[float]) -> None:
+    topic = ListedTopic(hours)
+    start, end = bounds(topic)
+
+    first, settled = WINDOW.start_ms - HOUR, WINDOW.end_ms + 2 * HOUR
+    wanted = [at for at, time in enumerate(topic.times) if first <= time < settled]
     assert all(start <= at < end for at in wanted)
 
 
