@@ -104,6 +104,10 @@ class FenceMachine(RuleBasedStateMachine):
             assert target in (None, self.serving)
 
     @invariant()
+    def every_step_is_counted(self) -> None:
+        self.count("steps")
+
+    @invariant()
     def users_are_answered_by_what_was_blessed_and_by_older_data_only_if_a_person_wants_it(self) -> None:
         for version in self.server.named["stable"][len(self.seen) :]:
             before = self.seen[-1] if self.seen else None

@@ -121,9 +121,9 @@ class World:
     def account(self) -> str:
         """What happened in all histories."""
         counts = Counter(self.counts)
-        histories = counts.pop("histories")
+        histories, steps = counts.pop("histories"), counts.pop("steps")
         lines = [f"{count:7,d} {what}" for what, count in sorted((counts + self._mishaps()).items())]
-        return "\n".join([*lines, f"{counts.total():,d} steps in {histories:,d} histories"])
+        return "\n".join([*lines, f"{steps:,d} steps in {histories:,d} histories"])
 
     def _mishaps(self) -> Counter[str]:
         return Counter(

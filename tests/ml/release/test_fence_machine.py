@@ -29,6 +29,7 @@ from tests.ml.release.rollout_machine import RolloutMachine
 from tests.ml.release.watch_machine import WatchMachine
 
 HISTORIES = int(os.environ.get("FENCE_HISTORIES", "8"))
+STEPS, LEAST_STEPS = 50, 10  # of a history: at most, and on average at least
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
 
 
@@ -42,10 +43,12 @@ def test_no_history_puts_data_in_front_of_users_that_is_older_or_not_blessed(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started = time.monotonic()
-    histories = settings(max_examples=HISTORIES, stateful_step_count=50, phases=PHASES)
+    histories = settings(max_examples=HISTORIES, stateful_step_count=STEPS, phases=PHASES)
     run_state_machine_as_test(lambda: WatchMachine(world), settings=histories)
+    least = LEAST_STEPS * HISTORIES
     with capsys.disabled():
-        print(f"\n{world.account()} in {time.monotonic() - started:.0f} s")
+        print(f"\n{world.account()}, of at least {least:,d}, in {time.monotonic() - started:.0f} s")
+    assert world.counts["steps"] >= least
 
 
 BLESSED = Finding("good", "PASS")
