@@ -33,7 +33,7 @@ test-fast: install  ## Without the tests that start processes
 prove-fence: install  ## Random histories of publications against the fence, FENCE_HISTORIES of them
 	@FENCE_HISTORIES=$(FENCE_HISTORIES) $(RUN) -m pytest -q --timeout=0 tests/ml/release/test_fence_machine.py
 
-prove-backfill: install  ## Backfills by Airflow on PostgreSQL, then 21 days in random order against a forward walk
+prove-backfill: install  ## Backfills by Airflow on PostgreSQL, then 21 days in every way against a forward walk
 	@$(RUN) -m pytest -q -m proof tests
 	@$(RUN) -m benchmarks.backfill
 

@@ -41,6 +41,7 @@ class Airflow:
         password: generated, kept in ``passwords_file``.
         environment: what makes the ``airflow`` command talk to this one.
         server: the process behind the API; who waits for something waits with it.
+        scheduler: the process that starts tasks; they are its children.
     """
 
     url: str
@@ -48,6 +49,7 @@ class Airflow:
     password: str
     environment: Mapping[str, str]
     server: ManagedProcess
+    scheduler: ManagedProcess
 
     def api(self) -> httpx.Client:
         """A client of the REST API, logged in."""
@@ -103,15 +105,15 @@ def running_airflow(
                 raise RuntimeError(f"Airflow's database could not be made:\n{migration.tail()}")
         server = airflow("api-server", "--host", "127.0.0.1", "--port", str(chosen))
         commands = {"api-server": server, **{one[0]: airflow(*one) for one in COMPONENTS}}
-        started = [
-            stack.enter_context(ManagedProcess(name, command, logs / f"{name}.log", everything))
+        started = {
+            name: stack.enter_context(ManagedProcess(name, command, logs / f"{name}.log", everything))
             for name, command in commands.items()
-        ]
-        for process in started:
+        }
+        for process in started.values():
             stack.callback(process.ask_to_end)
-        api = started[0]
+        api = started["api-server"]
         api.wait_until(lambda: is_healthy(url), START_SECONDS, "healthy", PAUSE_SECONDS)
-        yield Airflow(url, USER, read_password(home), everything, api)
+        yield Airflow(url, USER, read_password(home), everything, api, started["scheduler"])
 
 
 def airflow(*arguments: str) -> list[str]:

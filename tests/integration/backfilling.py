@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from tests.demo.follow import FINISHED, Backfill
 from tests.demo.stack import Services
 from tests.integration.airflow_nights import NIGHT_SECONDS, Run, World
 
-NIGHTS, REPORTS = "retrain_clicks", "report_backfill_clicks"
+PIPELINE, NIGHTS, REPORTS = "clicks", "retrain_clicks", "report_backfill_clicks"
 
 # What a night makes of the topic alone. What it measures against production depends on what is served.
 KINDS = ("offsets", "examples", "statistics", "anomalies", "training_window", "model")
@@ -71,25 +72,13 @@ def check_store(store: Store, pipeline: str) -> None:
     assert begun == []
 
 
-class ServedVersions:
-    """The versions that a model's users were answered by, in their order, as far as anybody asked.
-
-    Args:
-        services: with the model server.
-        model: the served model.
-        label: that users ask for.
-    """
-
-    def __init__(self, services: Services, model: str, label: str = "stable") -> None:
-        self._address = f"{services.serving.rest}/v1/models/{model}/labels/{label}/metadata"
-        self.seen: list[int] = []
-
-    def look(self) -> None:
-        """Ask the server, and note the answer if it has changed."""
-        answer = httpx.get(self._address, timeout=ANSWER_SECONDS)
-        if answer.is_success:  # before the first publication there is no label to ask for
-            version = int(answer.json()["model_spec"]["version"])
-            self.seen += [version] if self.seen[-1:] != [version] else []
+def wrong_moves(moves: Sequence[Mapping[str, Any]]) -> list[tuple[Any, Any]]:
+    """Each move of a label, with the one before it, that went back in time or began elsewhere."""
+    return [
+        (before, after)
+        for before, after in pairwise(moves)
+        if after["watermark"] <= before["watermark"] or after["from"] != before["to"]
+    ]
 
 
 @dataclass
@@ -99,14 +88,12 @@ class Story:
     Attributes:
         world: with an Airflow over PostgreSQL.
         logs: of the commands.
-        served: what users were answered by all along.
         seconds: how long to wait for anything at most.
         created: how many backfills there were; Airflow counts them in the same way.
     """
 
     world: World
     logs: Path
-    served: ServedVersions
     seconds: float = NIGHT_SECONDS
     created: int = field(default=0)
 
@@ -130,11 +117,31 @@ class Story:
         """How far each day is."""
         return {record["logical_date"][:10]: record["state"] for record in self.world.records(NIGHTS)}
 
+    def begun_since(self, moment: datetime) -> set[str]:
+        """The days whose nights were begun, or begun again, after this moment."""
+        begun = {record["logical_date"][:10]: record["start_date"] for record in self.world.records(NIGHTS)}
+        return {day for day, at in begun.items() if at and datetime.fromisoformat(at) > moment}
+
     @property
     def logged(self) -> list[tuple[str, str]]:
         """The nights in MLflow: run keys and run ids."""
-        runs = self.world.mlflow_runs("clicks")
+        runs = self.world.mlflow_runs(PIPELINE)
         return sorted((run.data.tags[RUN_KEY], run.info.run_id) for run in runs)
+
+    @property
+    def moves(self) -> list[dict[str, Any]]:
+        """Every move of the label that users' requests name, oldest first, as the ledger has it."""
+        return [line for line in self.world.ledger(PIPELINE) if line["event"] == "moved"]
+
+    @property
+    def serving(self) -> int | None:
+        """The version that users are answered by."""
+        serving = load_pipeline(PIPELINE).serving
+        address = (
+            f"{self.world.services.serving.rest}/v1/models/{serving.model}/labels/{serving.label}/metadata"
+        )
+        answer = httpx.get(address, timeout=ANSWER_SECONDS)
+        return int(answer.json()["model_spec"]["version"]) if answer.is_success else None
 
     @property
     def tries(self) -> dict[str, int]:
@@ -145,7 +152,7 @@ class Story:
     def logged_tries(self) -> dict[str, list[Try]]:
         """What MLflow tells of each day's tries, oldest try first."""
         client = MlflowClient(self.world.services.mlflow)
-        runs = self.world.mlflow_runs("clicks")
+        runs = self.world.mlflow_runs(PIPELINE)
         return {run.data.tags["day"]: read_json(client, run.info.run_id, FILE) for run in runs}
 
     def create(self, first: date, last: date, *options: str) -> int:
@@ -166,19 +173,29 @@ class Story:
         night.post("/clear", dry_run=False)
         return night
 
+    def mark_as_failed(self, day: str) -> None:
+        """Mark a day's night as failed, as a person does in the UI."""
+        self.by_day[day].patch("", state="failed")
+
+    def delete(self, day: str) -> None:
+        """Delete a day's night from Airflow, as a person does in the UI."""
+        self.world.api.delete(f"/dags/{NIGHTS}/dagRuns/{self.by_day[day].run_id}").raise_for_status()
+
+    def running(self, task_id: str) -> list[Run]:
+        """The nights in which this task runs now."""
+        asked = {"task_id": task_id, "state": "running"}
+        answer = self.world.api.get(f"/dags/{NIGHTS}/dagRuns/~/taskInstances", params=asked)
+        found = answer.raise_for_status().json()["task_instances"]
+        return [Run(self.world, NIGHTS, task["dag_run_id"]) for task in found]
+
     def is_free(self) -> bool:
         """Whether a backfill may be created; Airflow looks twice a minute whether one is over."""
         answer = self.world.api.get("/backfills", params={"dag_id": NIGHTS}).raise_for_status()
         return all(backfill["completed_at"] for backfill in answer.json()["backfills"])
 
     def wait_until(self, ready: Callable[[], Any], goal: str) -> None:
-        """Wait, and watch what is served meanwhile."""
-
-        def look() -> Any:
-            self.served.look()
-            return ready()
-
-        self.world.wait_until(look, goal, self.seconds)
+        """Wait for what Airflow brings about."""
+        self.world.wait_until(ready, goal, self.seconds)
 
     def wait(self, reports: int) -> None:
         """Wait until all that was begun is over, and so many backfills were reported."""

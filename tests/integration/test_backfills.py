@@ -20,12 +20,12 @@ from tests.integration.airflow_nights import RECORDS, SMALL, running_world
 from tests.integration.backfilling import (
     NIGHTS,
     REPORTS,
-    ServedVersions,
     Story,
     check_store,
     digests,
     settings,
     walk_forward,
+    wrong_moves,
 )
 
 pytestmark = [
@@ -56,7 +56,7 @@ def state_of_the_world(story: Story) -> dict[str, Any]:
         "MLflow runs": story.logged,
         "tries in MLflow": story.logged_tries,
         "registered versions": story.world.registered_versions("clicks"),
-        "served": story.served.seen[-1:],
+        "served": story.serving,
     }
 
 
@@ -67,7 +67,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         running_postgres(home / "logs") as postgres,
         running_world(home, DAYS, {**CHOSEN, **postgres.airflow_settings}) as world,
     ):
-        yield Story(world, home / "logs", ServedVersions(world.services, "clicks"))
+        yield Story(world, home / "logs")
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def left_queued(story: Story, cancelled: int) -> str:
     night = story.clear(str(NORMAL))
     story.world.trigger("backfill_clicks", first=str(DAMAGED), last=str(LAST)).wait()
     state = str(night.get()["state"])
-    night.patch("", state="failed")
+    story.mark_as_failed(str(NORMAL))
     return state
 
 
@@ -282,5 +282,8 @@ def test_every_night_that_was_judged_anew_is_one_run_in_mlflow_with_its_first_tr
 
 
 def test_the_served_watermark_never_went_back(story: Story, finished: dict[str, int]) -> None:
-    assert story.served.seen
-    assert story.served.seen == sorted(story.served.seen)
+    moves = story.moves
+
+    assert moves
+    assert wrong_moves(moves) == []
+    assert story.serving == moves[-1]["to"]

@@ -18,25 +18,14 @@ from tests.demo.clicks import Day
 from tests.demo.process import free_port
 from tests.demo.produce import create_topic, produce
 from tests.demo.stack import running_services
+from tests.integration.page_commands import COMMANDS, ROOT
 from tests.integration.walking import SMALL, World, opened_world
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).parents[2]
-PROMPT = "$ "
 DAYS = [Day(date(2026, 11, day), 2_000, seed=day) for day in (1, 2, 3)]
 # A backfill that is created for good would wait for a scheduler, and Airflow allows one at a time.
 REHEARSED = "airflow backfill create"
-
-
-def commands_of(page: Path) -> list[str]:
-    """The commands in a page's blocks of the language console."""
-    blocks = page.read_text().split("```console\n")[1:]
-    lines = [line for block in blocks for line in block.split("```")[0].splitlines()]
-    return [line.removeprefix(PROMPT) for line in lines if line.startswith(PROMPT)]
-
-
-COMMANDS = commands_of(ROOT / "docs" / "backfills.md")
 
 
 Done = subprocess.CompletedProcess[str]
