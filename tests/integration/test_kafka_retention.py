@@ -28,6 +28,7 @@ from ml.pipelines import load_pipeline
 from ml.store import Store
 from ml.validation.kept_schema import keep_schema
 from tests.demo.kafka import Kafka, running_kafka
+from tests.integration.expiring import KINDS, Expiring, the_day_before
 from tests.integration.landed import land
 from tests.integration.topic_kinds import EXAMPLE
 
@@ -35,11 +36,13 @@ pytestmark = pytest.mark.integration
 
 PARTITIONS, RECORDS = 2, 400
 HOUR = 3_600_000
+SEEKS = ("time", "scan")
 
 
 @pytest.fixture(scope="module")
 def cluster(kafka_can_run: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    with running_kafka(tmp_path_factory.mktemp("kafka") / "cluster") as cluster:
+    often = {"log.retention.check.interval.ms": 100}
+    with running_kafka(tmp_path_factory.mktemp("kafka") / "cluster", properties=often) as cluster:
         yield cluster
 
 
@@ -112,7 +115,7 @@ def on_writing(monkeypatch: pytest.MonkeyPatch, event: Callable[[], None]) -> No
     monkeypatch.setattr(Progress, "advance", advance_after)
 
 
-@pytest.fixture(params=["time", "scan"])
+@pytest.fixture(params=SEEKS)
 def in_small_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Landing finds its offsets by time or by scan, and reads a day in many blocks."""
     monkeypatch.setenv("RETRAIN_CLICKS__LANDING__SEEK", request.param)
@@ -120,22 +123,37 @@ def in_small_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     return monkeypatch
 
 
-def test_a_partly_expired_window_is_an_error_until_a_person_accepts_it(
-    store: Store, window: Window, cluster: Kafka, kafka: KafkaConnection, day: str
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.kind)
+def expiring(request: pytest.FixtureRequest, cluster: Kafka, topic_name: str) -> Expiring:
+    """A day of records that the broker will delete because of their age."""
+    expiring: Expiring = request.param(cluster, topic_name)
+    expiring.fill()
+    return expiring
+
+
+def check_expired(expiring: Expiring, window: Window, kafka: KafkaConnection) -> None:
+    """By time and by scan, an error says of each partition where it begins and how much is lost."""
+    expected = list(expiring.expected(window))
+    for seek in SEEKS:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("RETRAIN_CLICKS__LANDING__SEEK", seek)
+            with pytest.raises(WindowExpired, match="in 2 of 2 partitions") as raised:
+                land(window, kafka)
+        assert str(raised.value).splitlines()[1:-1] == expected
+
+
+def test_what_retention_has_deleted_is_an_error_with_its_size_by_time_and_by_scan(
+    store: Store, kafka: KafkaConnection, expiring: Expiring
 ) -> None:
-    cluster.topics.delete_records(day, 0, before=100)
+    expiring.lose_most()
+    check_expired(expiring, expiring.window, kafka)
+    check_expired(expiring, the_day_before(expiring.window), kafka)
 
-    with pytest.raises(WindowExpired, match="about 25% of the window") as raised:
-        land(window, kafka)
-    assert "partition 0: the first record still there was produced at 2026-03-10T12:00:00" in str(
-        raised.value
-    )
-
-    accepted = land(window, kafka, accept_gap="broker outage")
-    assert store.manifest(accepted).facts["accepted"] == RECORDS - 100
-    assert store.manifest(accepted).caveats == [
-        "2026-03-10: about 25% of the window was lost to retention, accepted: broker outage"
-    ]
+    expiring.lose_all()
+    check_expired(expiring, expiring.window, kafka)
+    with pytest.raises(NoRecords):
+        land(expiring.window, kafka, accept_gap="it is gone")
+    assert [manifest.facts["accepted"] for manifest in store.manifests("clicks", "examples")] == [0]
 
 
 def test_what_was_accepted_stays_whatever_retention_takes_later(
@@ -149,35 +167,6 @@ def test_what_was_accepted_stays_whatever_retention_takes_later(
     with pytest.raises(WindowExpired, match="in 2 of 2 partitions"):
         land(window, kafka, refresh="late events")
     assert land(window, kafka) == accepted
-
-
-def test_a_wholly_expired_window_is_an_error_even_if_nothing_is_left(
-    store: Store, window: Window, cluster: Kafka, kafka: KafkaConnection, day: str
-) -> None:
-    for partition in range(PARTITIONS):
-        cluster.topics.delete_records(day, partition, before=-1)
-
-    with pytest.raises(WindowExpired, match=r"about 100% of the window .*\n.*\(none is\) \(offset 200\)"):
-        land(window, kafka)
-    with pytest.raises(NoRecords):
-        land(window, kafka, accept_gap="it is gone")
-
-
-def test_a_window_that_expires_before_it_is_read_is_an_error_with_its_size(
-    store: Store,
-    window: Window,
-    cluster: Kafka,
-    kafka: KafkaConnection,
-    day: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with monkeypatch.context() as patched:
-        on_reading(patched, lose(cluster, day, 1, 100))
-        with pytest.raises(WindowExpired, match=r"about 25% of the window .* since its offsets were fixed"):
-            land(window, kafka)
-
-    accepted = land(window, kafka, accept_gap="retention was faster")
-    assert store.manifest(accepted).facts["accepted"] == RECORDS - 100
 
 
 def test_a_partition_that_expires_while_it_is_read_is_never_a_smaller_day(
@@ -198,25 +187,22 @@ def test_a_partition_that_expires_while_it_is_read_is_never_a_smaller_day(
             list(blocks)
 
 
-def test_a_window_that_expires_while_it_is_written_leaves_nothing_but_an_error_with_its_size(
-    store: Store,
-    window: Window,
-    cluster: Kafka,
-    kafka: KafkaConnection,
-    day: str,
-    in_small_blocks: pytest.MonkeyPatch,
+def test_what_retention_deletes_while_it_is_read_is_an_error_until_a_person_accepts_it(
+    store: Store, kafka: KafkaConnection, expiring: Expiring, in_small_blocks: pytest.MonkeyPatch
 ) -> None:
-    on_writing(in_small_blocks, lose(cluster, day, 0, 180))
+    on_writing(in_small_blocks, expiring.lose_most)
 
-    with pytest.raises(WindowExpired, match=r"about 45% of the window .* since its offsets were") as raised:
-        land(window, kafka)
+    with pytest.raises(WindowExpired, match=r"of the window .* since its offsets were fixed") as raised:
+        land(expiring.window, kafka)
 
-    first = "partition 0: the first record still there was produced at 2026-03-10T21:36:00"
-    assert first in str(raised.value)
+    assert str(raised.value).splitlines()[1:-1] == list(expiring.expected(expiring.window))
     assert list(store.manifests("clicks", "examples")) == []
     assert {path.parent.suffix for path in store.root.rglob("*.parquet")} == {".partial"}
-    accepted = land(window, kafka, accept_gap="retention was faster")
-    assert store.manifest(accepted).facts["accepted"] == RECORDS - 180
+    accepted = store.manifest(land(expiring.window, kafka, accept_gap="retention was faster"))
+    assert accepted.facts["accepted"] == len(expiring.left()) > 0
+    share = re.search(r"has deleted (about \d+%) of the window", str(raised.value)).group(1)
+    [caveat] = accepted.caveats
+    assert caveat.endswith(f": {share} of the window was lost to retention, accepted: retention was faster")
 
 
 def test_a_window_of_which_only_the_slack_expired_is_landed_by_a_refreshment(

@@ -82,6 +82,10 @@ class Topics:
         place = TopicPartition(name, partition, before)
         self._admin.delete_records([place])[place].result(REQUEST_SECONDS)
 
+    def lowest_offset(self, name: str, partition: int) -> int:
+        """The lowest offset that a partition still has, or its end if nothing is left."""
+        return self._offset_of(TopicPartition(name, partition), OffsetSpec.earliest())
+
     def wait_until_deleted(self, name: str, partition: int, before: int) -> None:
         """Wait until retention has moved a partition's lowest offset to ``before`` or more."""
         self._wait_until(
@@ -152,12 +156,14 @@ class Topics:
     def _begins_at(self, place: TopicPartition, before: int, first: OffsetSpec) -> bool:
         """Whether the first offset is ``before`` or more; not yet, while the client looks for a leader."""
         try:
-            found = self._admin.list_offsets({place: first})[place].result(REQUEST_SECONDS)
+            return self._offset_of(place, first) >= before
         except KafkaException as error:
             if error.args[0].code() != KafkaError._NOENT:
                 raise
             return False
-        return int(found.offset) >= before
+
+    def _offset_of(self, place: TopicPartition, first: OffsetSpec) -> int:
+        return int(self._admin.list_offsets({place: first})[place].result(REQUEST_SECONDS).offset)
 
     def _is_led(self, name: str, partitions: int) -> bool:
         found = self.leaders(name)
