@@ -52,7 +52,8 @@ def readmit(wish: Wish, records: Records, serving: ServingConnection, mlflow: Ml
                 f"Withheld: {', '.join(map(str, sorted(withheld))) or 'none'}. Name one of these."
             )
         records.ledger.note(Move("readmit", label, version, None, wish.who, reason))
-        mirror_decision(records.ledger.entries()[-1], records.pipeline.serving.model, mlflow)
+        line = records.ledger.entries()[-1]
+        mirror_decision(line, records.ledger, records.pipeline.serving.model, mlflow)
 
 
 def kept_versions(records: Records) -> dict[int, list[str]]:

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 
 from ml.errors import Unavailable
 from ml.release.ledger import Ledger, Move
+from ml.release.mirror import catch_up
 from ml.release.model_config import Entry
 from ml.release.production import Records
 from ml.release.registry import PRODUCTION, Registry
@@ -54,10 +55,11 @@ class LabelMove(ABC):
             )
 
     def follow(self, registry: Registry) -> None:
-        """Have the registry say what the ledger announced."""
+        """Have the registry say what the ledger announced, after what it has not heard of."""
         announced = self.ledger.on_the_way
         if announced is None:
             raise ValueError("a move is announced before the registry follows it")
+        catch_up(self.ledger.entries(), registry)
         registry.follow(announced, self.alias)
 
     def moved_entry(self) -> Entry:

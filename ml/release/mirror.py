@@ -1,35 +1,76 @@
 """Telling the registry what the ledger says of a version, where MLflow need not answer.
 
 A decision that moves no label is mirrored all the same: else a ledger that was replaced by a copy from before
-a withdrawal would pass for the whole one, and the version could come back to users.
+a withdrawal would pass for the whole one, and the version could come back to users. What the registry has not
+heard, because MLflow did not answer, it is told by whoever reaches it next: a night, the watch, `reconcile
+--settle`, or another move.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ml.connections import MlflowConnection
 from ml.errors import RetrainingError
 from ml.release.history import Line
-from ml.release.registry import Registry
+from ml.release.ledger import Ledger
+from ml.release.registry import NOTED, Registry
 
 log = logging.getLogger(__name__)
 
 
-def mirror_decision(line: Line, model: str, mlflow: MlflowConnection) -> bool:
+def unheard(lines: Sequence[Line], registry: Registry) -> list[Line]:
+    """The decisions about versions that the registry has not heard of, the oldest first.
+
+    Args:
+        lines: the whole ledger.
+        registry: knows which line it has followed last.
+    """
+    head = registry.head()
+    later = lines[head[0] if head else 0 :]
+    return [line for line in later if line["event"] == "noted" and line["action"] in NOTED]
+
+
+def catch_up(lines: Sequence[Line], registry: Registry) -> list[Line]:
+    """Have the registry say what it has not heard of, and log it. Under the publication lock only.
+
+    Returns:
+        The lines that it was told.
+    """
+    missed = unheard(lines, registry)
+    for line in missed:
+        registry.hear(line)
+        log.warning("MLflow has heard now of line %d of the ledger: %s", line["line"], describe(line))
+    return missed
+
+
+def describe(line: Line) -> str:
+    """A decision in a few words."""
+    return f"{line['action']} of {line['to']}, {line['time'][:19]} by {line['who']}"
+
+
+def mirror_decision(line: Line, ledger: Ledger, model: str, mlflow: MlflowConnection) -> bool:
     """Have the registry say what was decided about a version, if MLflow answers. It may be repeated.
 
     Args:
         line: the ledger's line that says so, of a withdrawal or a readmission.
+        ledger: which may have earlier ones that MLflow did not answer for.
         model: the registered model.
         mlflow: where the registry is.
 
     Returns:
         Whether the registry says so.
     """
-    otherwise = f"MLflow has not heard of line {line['line']} of the ledger; with the next move it follows"
-    return tell_registry(lambda registry: registry.note(line), model, mlflow, otherwise)
+
+    def tell(registry: Registry) -> None:
+        if line not in catch_up(ledger.entries(), registry):
+            registry.note(line)
+
+    otherwise = (
+        f"MLflow has not heard of line {line['line']} of the ledger; the next night or the watch tells it"
+    )
+    return tell_registry(tell, model, mlflow, otherwise)
 
 
 def tell_registry(

@@ -18,6 +18,7 @@ from ml.release.fence import check_fence, check_not_rolled_back
 from ml.release.history import Line, canary_on_trial, rolled_back
 from ml.release.known_answers import KnownAnswers
 from ml.release.ledger import Ledger
+from ml.release.mirror import catch_up
 from ml.release.registry import PRODUCTION, Registry
 from ml.release.rest import RestServer
 from ml.release.router import close_stray_share
@@ -124,6 +125,8 @@ class Records:
     def settle(self, rest: RestServer, registry: Registry) -> Version | None:
         """What is served, after the move that was lost between label and alias, if any, was finished.
 
+        What the registry has not heard of, because MLflow was away, it is told first.
+
         Raises:
             Misconfigured: if label, alias and ledger disagree and no lost move explains it. A ledger that was
                 set aside knows nothing, and agrees with whatever serves.
@@ -131,6 +134,7 @@ class Records:
         """
         served = self.served(rest)
         self.check_mirror(registry)
+        catch_up(self.ledger.entries(), registry)
         digest = served and served.model["digest"]
         aliased = registry.production_digest()
         lost = self.ledger.on_the_way

@@ -5,10 +5,11 @@ Pure reading: nothing is moved here. If they differ there is one safe command, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import RetrainingError
+from ml.release.mirror import catch_up, describe, unheard
 from ml.release.production import Records, publication_lock
 from ml.release.registry import Registry
 from ml.release.rest import RestServer
@@ -29,6 +30,7 @@ class Reconciliation:
         finding: what that means, in a sentence.
         command: the one safe command; empty if there is nothing to do.
         stray_share: the share of users whom the router sends to a canary although none is on trial.
+        unheard: decisions in the ledger that the registry has not heard of, because MLflow did not answer.
     """
 
     server: str
@@ -38,6 +40,7 @@ class Reconciliation:
     finding: str
     command: str
     stray_share: float = 0.0
+    unheard: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,13 @@ class Sight:
         version: the version; None for nothing, and for what has no number here.
         problem: why it did not answer; empty if it did.
         stranger: what it names if that was never published from this store.
+        unheard: of the registry: what it has not heard of.
     """
 
     version: int | None
     problem: str = ""
     stranger: str = ""
+    unheard: tuple[str, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         return self.problem or self.stranger or (NOTHING if self.version is None else str(self.version))
@@ -76,7 +81,11 @@ def reconcile(records: Records, serving: ServingConnection, mlflow: MlflowConnec
     agree = not command and not server.problem and not registry.problem
     if agree and stray:
         agree, finding, command = False, strayed(stray), settle_command(records.pipeline.name)
-    return Reconciliation(str(server), str(registry), str(ledger), agree, finding, command, stray)
+    elif agree and registry.unheard:
+        finding = f"All three agree, and MLflow has not heard of: {'; '.join(registry.unheard)}."
+        agree, command = False, settle_command(records.pipeline.name)
+    said = (str(server), str(registry), str(ledger))
+    return Reconciliation(*said, agree, finding, command, stray, registry.unheard)
 
 
 def judge(
@@ -126,8 +135,25 @@ def strayed(share: float) -> str:
     )
 
 
+def tell_unheard(records: Records, serving: ServingConnection, mlflow: MlflowConnection) -> list[str]:
+    """Tell the registry what it has not heard of, and nothing else.
+
+    Returns:
+        What that was, in words.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+    """
+    from ml.release.tracking import open_mlflow
+
+    model = records.pipeline.serving.model
+    with records.store.lock(publication_lock(serving)), open_mlflow(mlflow, patient=False) as client:
+        told = catch_up(records.ledger.entries(), Registry(client, model))
+    return [describe(line) for line in told]
+
+
 def settle(records: Records, serving: ServingConnection, mlflow: MlflowConnection) -> None:
-    """Finish the move that was lost on its way, and close a stray share, as the next night would.
+    """Finish a lost move, tell the registry what it has not heard of, close a stray share, as a night would.
 
     Raises:
         Misconfigured: if the three differ for another reason.
@@ -161,7 +187,8 @@ def _ask_registry(records: Records, mlflow: MlflowConnection) -> Sight:
         with open_mlflow(mlflow, patient=False) as client:
             registry = Registry(client, records.pipeline.serving.model)
             records.check_mirror(registry)
-            return _version_of(records, registry.production_digest())
+            missed = tuple(describe(line) for line in unheard(records.ledger.entries(), registry))
+            return replace(_version_of(records, registry.production_digest()), unheard=missed)
     except RetrainingError as error:
         return Sight(None, str(error))
 

@@ -121,6 +121,13 @@ class Registry:
         if head is None or head[0] < line["line"]:
             self._remember(line)
 
+    def hear(self, line: Mapping[str, Any]) -> None:
+        """As `note`, of a line that comes late: without a registered model it is only remembered."""
+        if self.find(line["model"]):
+            self.note(line)
+        else:
+            self._remember(line)
+
     def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
         """Tag a version, and the run that it was logged in."""
         for name, value in tags.items():

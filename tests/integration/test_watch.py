@@ -14,14 +14,16 @@ from mlflow import MlflowClient
 
 from ml.__main__ import main
 from ml.config import Canary, Pipeline, Watch
-from ml.connections import PrometheusConnection
+from ml.connections import MlflowConnection, PrometheusConnection
 from ml.errors import Misconfigured
 from ml.manifest import SCHEME
 from ml.release import Records, rollback
+from ml.release.golden_version import readmit
 from ml.release.reconciliation import reconcile, settle
 from ml.release.router import set_share
 from ml.release.watch.alerts import read_alerts
 from ml.release.watch.look import Look, Servers, watch_production
+from ml.release.wish import Wish
 from tests.demo.prometheus import (
     INSTALL,
     Prometheus,
@@ -175,6 +177,43 @@ def test_a_difference_is_told_once_and_when_it_is_over(watched: Watched, monkeyp
         ["clicks: model server, registry and ledger are compared, and agree"],
         [],
     ]
+
+
+def test_mlflow_is_told_what_it_has_missed_and_a_person_is_told_so_once(watched: Watched):
+    place = watched.place
+    wish = Wish(str(TWO), "it was the client", "ada")
+    readmit(wish, place.records, place.serving, MlflowConnection(uri="http://127.0.0.1:9"))
+    line = len(place.ledger.entries())
+
+    missed = reconcile(place.records, place.serving, place.mlflow)
+    news = [watched.look().news for _ in range(2)]
+
+    assert missed.command == "python -m ml reconcile --pipeline clicks --settle"
+    assert f"MLflow has not heard of: readmit of {TWO}" in missed.finding
+    assert [len(told) for told in news] == [1, 0]
+    assert f"and was told now: readmit of {TWO}" in news[0][0]
+    assert reconcile(place.records, place.serving, place.mlflow).agree
+    client = MlflowClient(place.mlflow.uri)
+    assert client.get_registered_model(MODEL).tags["ledger.head"].startswith(f"{line} ")
+    found = client.search_model_versions(f"name = '{MODEL}' and tag.`serving.version` = '{TWO}'")
+    assert "by ada: it was the client" in found[0].tags["readmitted"]
+
+
+def test_what_mlflow_has_missed_is_told_before_the_next_decision_and_by_settling(watched: Watched):
+    place = watched.place
+    away = MlflowConnection(uri="http://127.0.0.1:9")
+    lines = len(place.ledger.entries())
+    back = Wish(str(ONE), "for a test", "ada")
+    rollback.roll_back(back, place.records, place.serving, place.mlflow)
+    readmit(Wish(str(THREE), "for a test", "ada"), place.records, place.serving, away)
+    assert not reconcile(place.records, place.serving, place.mlflow).agree
+
+    settle(place.records, place.serving, place.mlflow)
+
+    head = MlflowClient(place.mlflow.uri).get_registered_model(MODEL).tags["ledger.head"]
+    assert (len(place.ledger.entries()), int(head.split()[0])) == (lines + 3, lines + 3)
+    assert reconcile(place.records, place.serving, place.mlflow).agree
+    rollback.roll_back(Wish(str(THREE), "back", "ada"), place.records, place.serving, place.mlflow)
 
 
 def test_a_share_that_is_left_open_is_a_difference_which_settling_ends(watched: Watched):

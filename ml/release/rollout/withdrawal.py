@@ -5,7 +5,7 @@
 | share 0 | stable answers everybody, from the next request on | the next try goes on |
 | note | the ledger says who withdrew it and why, and no night pushes it again | the same |
 | label off, unload | its server has forgotten it; its files stay | the next try or move tells MLflow |
-| mirror | MLflow says so too, if it answers | nothing is left to do |
+| mirror | MLflow says so too, if it answers | the next night or the watch tells it |
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def withdraw_canary(
             records.ledger.note(move)
         unloaded = end_trial(version, records, tracks, mlflow)
         withdrawn = rolled_back(records.ledger.entries())[version]
-        mirror_decision(withdrawn, records.pipeline.serving.model, mlflow)
+        mirror_decision(withdrawn, records.ledger, records.pipeline.serving.model, mlflow)
         return unloaded
 
 

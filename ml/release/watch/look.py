@@ -13,7 +13,7 @@ from ml.config import Serving
 from ml.connections import MlflowConnection, PrometheusConnection, ServingConnection
 from ml.errors import Misconfigured, RetrainingError, Withheld
 from ml.release.production import Records, publication_lock
-from ml.release.reconciliation import Reconciliation, reconcile, strayed
+from ml.release.reconciliation import Reconciliation, reconcile, strayed, tell_unheard
 from ml.release.rest import RestServer
 from ml.release.rollback import roll_back
 from ml.release.router import close_stray_share
@@ -53,7 +53,7 @@ class Look:
         judgement: the word on them; None if they could not be judged.
         concerns: what a person has to know.
         news: those that were not told yet, and what is over.
-        stray_share: the share of users whom the router sends to a canary although none is on trial.
+        compared: what model server, registry and ledger said; None if the ledger could not be read.
     """
 
     standing: Standing | None = None
@@ -61,21 +61,21 @@ class Look:
     judgement: Judgement | None = None
     concerns: tuple[Concern, ...] = ()
     news: tuple[str, ...] = ()
-    stray_share: float = 0.0
+    compared: Reconciliation | None = None
 
 
 def watch_production(records: Records, servers: Servers, now: datetime) -> Look:
     """Look, go back if an alert blames the last move, and say what is news. Two at a time take turns.
 
-    Users who are on a canary that nobody tries are given back to stable first.
+    Users who are on a canary that nobody tries are given back to stable first, and MLflow is told what it
+    has missed.
     """
     notebook = Notebook(records.pipeline, records.store)
     with records.store.lock(notebook.lock):
         found = look(records, servers, now)
-        if found.stray_share:
-            closed = _close(found.stray_share, records, servers)
+        if mended := _mend(found, records, servers):
             seen = look(records, servers, now)
-            found = replace(seen, concerns=(closed, *seen.concerns))
+            found = replace(seen, concerns=(*mended, *seen.concerns))
         if wish := _wish(found, records):
             failed = _go_back(wish, records, servers)
             found = replace(found, concerns=(*failed, *look(records, servers, now).concerns))
@@ -102,9 +102,9 @@ def look(records: Records, servers: Servers, now: datetime) -> Look:
     except RetrainingError as error:
         text = f"{name} is not watched, and nothing is rolled back by itself: {error}"
         unwatched = Concern("unwatched", text, over=f"{name} is watched again")
-        return Look(standing, concerns=(*concerns, unwatched), stray_share=compared.stray_share)
+        return Look(standing, concerns=(*concerns, unwatched), compared=compared)
     told = (*concerns, *_gone_back(standing), *_for_a_person(standing, judgement))
-    return Look(standing, alerts, judgement, told, stray_share=compared.stray_share)
+    return Look(standing, alerts, judgement, told, compared=compared)
 
 
 def _judged(
@@ -151,6 +151,25 @@ def _go_back(wish: Wish, records: Records, servers: Servers) -> tuple[Concern, .
         )
         return (Concern(f"no way back to {wish.to}", text, at_once=True),)
     return ()
+
+
+def _mend(found: Look, records: Records, servers: Servers) -> tuple[Concern, ...]:
+    """Put right what nobody need be asked about, and say so."""
+    compared = found.compared
+    if compared is None:
+        return ()
+    closed = (_close(compared.stray_share, records, servers),) if compared.stray_share else ()
+    return (*closed, *(_tell_unheard(records, servers) if compared.unheard else ()))
+
+
+def _tell_unheard(records: Records, servers: Servers) -> tuple[Concern, ...]:
+    try:
+        told = "; ".join(tell_unheard(records, servers.serving, servers.mlflow))
+    except RetrainingError as error:
+        log.warning("MLflow is told at the next look: %s", error)
+        return ()
+    text = f"{records.pipeline.name}: MLflow did not answer when this was decided, and was told now: {told}"
+    return (Concern(f"told {told}", text, at_once=True),)
 
 
 def _close(share: float, records: Records, servers: Servers) -> Concern:

@@ -196,6 +196,22 @@ def test_a_withdrawal_does_not_wait_for_mlflow_and_its_repetition_tells_it(world
     assert len(history.place.ledger.entries()) == lines + 1
 
 
+def test_the_next_night_tells_mlflow_of_a_withdrawal_that_it_has_missed(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = after_a_start(world, "one")
+    version, effect = history.on_canary, "mlflow.MlflowClient.set_registered_model_tag"
+    assert version is not None
+    history.tell("withdrew", lambda: history.withdraw(version), Mishap("lost", at=0, effect=effect))
+    lines = len(history.place.ledger.entries())
+    assert followed(history) < lines
+
+    history.place.resolve(3)
+
+    assert followed(history) == lines
+    assert f"MLflow has heard now of line {lines} of the ledger: withdraw of {version}" in caplog.text
+
+
 def followed(history: RolloutMachine) -> int:
     """The number of the ledger's line that the registry has followed last."""
     with open_mlflow(history.place.mlflow) as client:

@@ -69,7 +69,9 @@ def test_users_of_a_canary_that_nobody_tries_are_given_back_to_stable_and_that_i
     canary = records.pipeline.serving.model_copy(update={"canary": Canary()})
     set_share(records.pipeline.model_copy(update={"serving": canary}), nobody.serving, 0.1)
 
-    assert look(records, nobody, NOW).stray_share == 0.1
+    compared = look(records, nobody, NOW).compared
+    assert compared is not None
+    assert compared.stray_share == 0.1
     first, second = looks(records, nobody, 2)
 
     assert read_share(records.pipeline, nobody.serving) == 0
