@@ -101,7 +101,9 @@ class Chain:
         os.truncate(self.path, self.path.stat().st_size - len(reading.torn))
         log.warning(
             "%s ended in %d bytes of a line that was never finished; they are kept in %s",
-            *(self.path, len(reading.torn), kept),
+            self.path,
+            len(reading.torn),
+            kept,
         )
 
     def _parsed(self, number: int, line: bytes) -> dict[str, Any]:

@@ -105,7 +105,9 @@ class Ledger:
             log.warning(
                 "%s ends in a torn line of %d bytes after line %d: a writer was killed; the next move sets "
                 "it aside",
-                *(self.path, len(reading.torn), len(reading.lines)),
+                self.path,
+                len(reading.torn),
+                len(reading.lines),
             )
 
     def append(self, event: Event, move: Move) -> None:
