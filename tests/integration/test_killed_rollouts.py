@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 
 from ml.artifact import Artifact
 from ml.release.history import arrivals, rolled_back
+from ml.release.reconciliation import reconcile
 from ml.release.router import route_file
 from ml.release.staging import unstage
 from tests.integration.canaries import CanaryPlace
@@ -189,6 +190,7 @@ def test_a_move_that_was_killed_is_done_by_the_next_try(trials: Trials, point: P
     trial.make()
 
     assert state(place) == expected(trials, trial)
+    assert reconcile(place.records, place.serving, place.mlflow).agree
     assert said(place, since) == lines(trial)
     left = {"withdraw": trial.version, "rollback": before}.get(point.move)
     assert {before, trial.version} & rolled_back(place.ledger.entries()).keys() == ({left} - {None})

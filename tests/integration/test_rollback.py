@@ -224,22 +224,6 @@ def go_back_and_die(place: Place, after: str) -> None:
     go_back(place, "previous")
 
 
-@pytest.mark.parametrize("death", DEATHS[:-1])
-def test_a_roll_back_that_was_killed_is_finished_by_the_same_command(
-    place: Place, registry: MlflowClient, death: str
-):
-    before = len(place.ledger.entries())
-
-    die(place, death)
-    assert place.served() == (TWO if death in ("move_label", "move_alias") else THREE)
-    go_back(place, "previous")
-
-    assert place.served() == TWO
-    assert [line["event"] for line in said(place, before)] == ["moving", "moved"]
-    assert aliased(registry, place, "production")["serving.version"] == str(TWO)
-    assert reconcile(records_of(place), place.serving, place.mlflow).agree
-
-
 @pytest.mark.parametrize("death", DEATHS)
 def test_a_roll_back_that_was_killed_and_never_tried_again_is_settled_by_the_next_night(
     place: Place, registry: MlflowClient, death: str

@@ -64,7 +64,7 @@ class RolloutMachine(FenceMachine):
     @precondition(lambda self: self.verdicts)
     @rule(ago=AGO, mishap=mishaps, again=st.booleans())
     def a_canary_is_withdrawn(self, ago: int, mishap: Mishap | None, again: bool) -> None:
-        version, served, trial = self.verdict(ago).version, self.serving, self.trial
+        version, unmoved, trial = self.verdict(ago).version, self.unmoved, self.trial
         was_withdrawn = self.last_said("withdraw", "readmit", version) == "withdraw"
         is_expected = (trial and trial.version.number == version) or was_withdrawn
         outcome = self.tell("withdrew", lambda: self.withdraw(version), mishap, again)
@@ -75,13 +75,13 @@ class RolloutMachine(FenceMachine):
         if outcome == "done":
             assert version in self.condemned
             assert read_share(self.place.pipeline, self.place.serving) == 0 or self.trial
-        assert self.serving == served
+        assert self.serving in unmoved
 
     @precondition(lambda self: self.seen)
     @rule(far=st.integers(0, 5), mishap=mishaps, again=st.booleans())
     def a_person_names_a_version_golden(self, far: int, mishap: Mishap | None, again: bool) -> None:
         version = self.seen[-1 - far % len(self.seen)]
-        wish, served = Wish(str(version), "for a test", "somebody"), self.serving
+        wish, unmoved = Wish(str(version), "for a test", "somebody"), self.unmoved
         place = self.place
         outcome = self.tell(
             "named golden", lambda: set_golden(wish, self.records, place.serving, place.mlflow), mishap, again
@@ -89,7 +89,7 @@ class RolloutMachine(FenceMachine):
         if outcome == "done":
             assert self.server.labelled(place.model, GOLDEN) == version
             assert golden_version(place.ledger.entries()) == version
-        assert self.serving == served
+        assert self.serving in unmoved
 
     @precondition(lambda self: self.condemned and self.place.ledger.on_the_way is None)
     @rule(which=st.integers(0, 5), mishap=mishaps)
@@ -131,14 +131,14 @@ class RolloutMachine(FenceMachine):
     def what_is_loaded_again_is_not_gone(self) -> None:
         self.gone -= self.on_disk()
 
-    def check_pushed(self, run: Run, outcome: str, served: int | None) -> None:
+    def check_pushed(self, run: Run, outcome: str, unmoved: set[int | None]) -> None:
         """With a canary a push shows a version to a few users, and all others stay where they are."""
-        if not isinstance(self.place, CanaryPlace) or served is None or outcome != "done":
-            super().check_pushed(run, outcome, served)
+        if not isinstance(self.place, CanaryPlace) or None in unmoved or outcome != "done":
+            super().check_pushed(run, outcome, unmoved)
             return
         version = self.numbers[run.digest]
-        assert self.serving == served
-        if version == served:
+        assert self.serving in unmoved
+        if version == self.serving:
             return
         assert self.on_canary == version
         assert read_share(self.place.pipeline, self.place.serving) > 0

@@ -15,7 +15,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from ml.errors import Misconfigured, StoreCorrupted
-from ml.release.golden_version import readmit
+from ml.release.golden_version import readmit, set_golden
 from ml.release.registry import Registry
 from ml.release.rollout.trial import find_last_trial
 from ml.release.router import read_share
@@ -228,6 +228,27 @@ def test_the_night_after_a_promotion_that_was_lost_closes_the_canary(world: Worl
     history.place.resolve(3)
 
     assert read_share(history.place.pipeline, history.place.serving) == 0
+
+
+def test_a_roll_back_that_was_lost_before_the_server_heard_of_it_is_done_by_whoever_tells_it_next(
+    world: World,
+) -> None:
+    """A server that reads its config file by itself does the same within seconds."""
+    history = RolloutMachine(world)
+    for day in (1, 2):
+        history.run(day, BLESSED, CALM)
+    first, second = history.server.named["stable"]
+    back = Wish("previous", "for a test", "somebody")
+    history.go_back(back, Mishap("killed", at=0, effect="ml.release.rpc.RpcServer.reload"))
+    assert history.serving == second
+    place = history.place
+
+    set_golden(Wish(str(second), "for a test", "somebody"), history.records, place.serving, place.mlflow)
+    assert history.serving == first
+    place.resolve(3)
+
+    assert place.ledger.last_served == first
+    assert history.aliased() == history.version_of(first).model["digest"]
 
 
 def test_housekeeping_after_a_roll_back_that_was_lost_leaves_the_way_further_back(world: World) -> None:
