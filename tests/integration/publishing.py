@@ -175,6 +175,11 @@ def day_of(day: int) -> Window:
     return Window.of_day(date(2026, 11, 1) + timedelta(days=day - 1), "UTC")
 
 
+def version_of(day: int) -> int:
+    """The number that the first publication of a day gets."""
+    return int(f"{day_of(day).start:%Y%m%d}001")
+
+
 def write_examples(pipeline: Pipeline, day: int, draft: Draft) -> None:
     random = np.random.default_rng(day)
     columns: dict[str, Any] = {}

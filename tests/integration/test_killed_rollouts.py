@@ -20,7 +20,7 @@ from ml.release.staging import unstage
 from tests.integration.canaries import CanaryPlace
 from tests.integration.deaths import MOVES, Point, effects, points_of
 from tests.integration.forking import FORKSERVER
-from tests.integration.publishing import Place, day_of, die_instead_of
+from tests.integration.publishing import Place, die_instead_of, version_of
 from tests.integration.release_world import World, listed, running_serving
 from tests.ml.release.mishaps import Witness
 
@@ -110,10 +110,6 @@ def trials(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
         for day in (2, 3, 4):
             Place(*parts).night(day)
         yield Trials(CanaryPlace(*parts, canary=canary), version_of(4))
-
-
-def version_of(day: int) -> int:
-    return int(f"{day_of(day).start:%Y%m%d}001")
 
 
 def state(place: CanaryPlace) -> dict[str, Any]:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import itertools
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from tests.integration.publishing import (
     push_and_tell,
     push_and_wait,
     resolve_and_die,
+    version_of,
 )
 from tests.integration.release_world import World, aliased, listed, state
 from tests.ml.release.mishaps import Witness
@@ -45,9 +47,9 @@ def place(world: World, tmp_path: Path) -> Place:
 
 
 @pytest.fixture
-def registry(place: Place, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+def registry(world: World, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    return MlflowClient(place.mlflow.uri)
+    return MlflowClient(world.mlflow.uri)
 
 
 def test_the_first_model_is_served_under_the_label(place: Place, registry: MlflowClient):
@@ -287,18 +289,50 @@ def test_the_points_are_all_effects_that_a_push_has(place: Place, monkeypatch: p
     assert effects(witness) == list(MOVES["push"])
 
 
+@dataclass
+class Nights:
+    """A pipeline that pushes another version every night; the first one serves."""
+
+    place: Place
+    days: Iterator[int] = field(default_factory=lambda: itertools.count(TUESDAY))
+
+
+@pytest.fixture(scope="module")
+def nights(world: World, tmp_path_factory: pytest.TempPathFactory) -> Nights:
+    home = tmp_path_factory.mktemp("nights") / "store"
+    place = Place(home, next(NAMES), world.serving, world.mlflow, world.saved_models)
+    place.night(MONDAY)
+    return Nights(place)
+
+
+def after_night(place: Place, day: int, model: Artifact) -> dict[str, Any]:
+    """The state after a push that nothing happened to, as far as it concerns this night."""
+    number = version_of(day)
+    return {
+        "served": number,
+        "config": ((version_of(day - 1), number), {"stable": number}),
+        "directories": [str(version_of(earlier)) for earlier in range(MONDAY, day + 1)],
+        "production": model["digest"],
+        "registered": (str(day - 1), str(number)),
+        "ledger": [("moving", number), ("moved", number)],
+    }
+
+
 @pytest.mark.parametrize("point", points_of("push"), ids=str)
 def test_a_push_that_was_killed_is_finished_by_its_retry(
-    place: Place, registry: MlflowClient, undisturbed: dict[str, Any], point: Point
+    nights: Nights, registry: MlflowClient, point: Point
 ):
-    place.night(MONDAY)
-    prepared = place.prepare(TUESDAY, "better")
+    place, day = nights.place, next(nights.days)
+    lines, prepared = len(place.ledger.entries()), place.prepare(day, "better" if day % 2 else "good")
 
-    kill(push_and_die_before, place, TUESDAY, prepared, point.effect, point.call)
-    assert place.served() in (FIRST, SECOND)
-    place.push(TUESDAY, **prepared)
+    kill(push_and_die_before, place, day, prepared, point.effect, point.call)
+    assert place.served() in (version_of(day - 1), version_of(day))
+    place.push(day, **prepared)
 
-    assert state(place, registry) == undisturbed
+    found = state(place, registry)
+    added = [(entry["event"], entry["to"]) for entry in found["ledger"][lines:]]
+    last = max(found["registered"], key=lambda registered: int(registered[0]))
+    assert found | {"registered": last, "ledger": added} == after_night(place, day, prepared["model"])
 
 
 @pytest.mark.parametrize("death", ["load", "announce", "move_label", "move_alias"])
