@@ -13,7 +13,7 @@ from ml.connections import MlflowConnection, ServingConnection
 from ml.housekeeping.holdings import read_holdings
 from ml.housekeeping.plan import Outgoing, Plan, read_plan
 from ml.housekeeping.removing import Sweep, empty_trash, remove_artifacts
-from ml.housekeeping.roots import find_roots, versions_in_use
+from ml.housekeeping.roots import find_evidence, find_roots, versions_in_use
 from ml.release import Records
 from ml.release.production import publication_lock
 from ml.store import Store
@@ -54,13 +54,14 @@ def plan_housekeeping(house: House, now: datetime) -> Plan:
     from ml.release.old_versions import aliased_digests, survey_versions
 
     holdings = read_holdings(house.store, house.pipeline.name)
-    survey = survey_versions(house.records, house.servers, versions_in_use(holdings, now))
+    in_use = versions_in_use(house.pipeline, holdings, now)
+    survey = survey_versions(house.records, house.servers, in_use)
     aliases = aliased_digests(house.pipeline.serving.model, house.mlflow)
     roots = find_roots(house.records, holdings, survey.kept, aliases)
     keep = house.pipeline.serving.keep_versions
     why = f"neither served, labelled nor golden, and not one of the last {keep} (serving.keep_versions)"
     return replace(
-        read_plan(house.pipeline, house.store, roots, now),
+        read_plan(house.pipeline, house.store, roots, find_evidence(house.records), now),
         versions=tuple(
             Outgoing(f"version {number}", survey.on_disk[number], why) for number in survey.outgoing
         ),
@@ -82,7 +83,7 @@ def housekeep(house: House, now: datetime) -> tuple[Plan, Sweep]:
         empty_trash(house.store, house.pipeline.name)
         lines = _lines(house)
         plan = plan_housekeeping(house, now)
-        in_use = versions_in_use(plan.holdings, now)
+        in_use = versions_in_use(house.pipeline, plan.holdings, now)
         gone = remove_versions(house.records, house.servers, in_use)
         sweep = remove_artifacts(house.store, plan, lambda: _unmoved(house, lines))
     return plan, _with_versions(sweep, plan, gone)

@@ -81,20 +81,26 @@ class Plan:
 
 
 def plan_artifacts(
-    pipeline: Pipeline, holdings: Mapping[str, Holding], roots: Mapping[str, str], now: datetime
+    pipeline: Pipeline,
+    holdings: Mapping[str, Holding],
+    roots: Mapping[str, str],
+    evidence: Mapping[str, str],
+    now: datetime,
 ) -> tuple[tuple[Outgoing, ...], dict[str, int]]:
     """Decide about every artifact of a pipeline.
 
     Args:
         pipeline: the settings.
         holdings: every artifact by its address.
-        roots: address → why it stays, whatever its age.
+        roots: address → why it stays, whatever its age, with all that it was made from.
+        evidence: address → why it stays, whatever its age and whatever becomes of what it was made from.
         now: the time that limits are counted back from.
 
     Returns:
         What may go, referrers first; and reason → how many artifacts stay for it.
     """
-    held = find_held(pipeline, holdings, roots, now)
+    alone = {uri: reason for uri, reason in evidence.items() if uri in holdings}
+    held = {**alone, **find_held(pipeline, holdings, roots, now)}
     free = {uri: holding for uri, holding in holdings.items() if uri not in held}
     outgoing = (
         Outgoing(holding.uri, holding.bytes, _why_it_goes(holding, pipeline))
@@ -142,14 +148,16 @@ def measure(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def read_plan(pipeline: Pipeline, store: Store, roots: Mapping[str, str], now: datetime) -> Plan:
+def read_plan(
+    pipeline: Pipeline, store: Store, roots: Mapping[str, str], evidence: Mapping[str, str], now: datetime
+) -> Plan:
     """Plan what may go of the store; versions are none of this.
 
     Raises:
         StoreCorrupted: if a manifest cannot be read: nobody knows what it refers to.
     """
     holdings = read_holdings(store, pipeline.name)
-    artifacts, kept = plan_artifacts(pipeline, holdings, roots, now)
+    artifacts, kept = plan_artifacts(pipeline, holdings, roots, evidence, now)
     leftovers = plan_leftovers(store, pipeline.name, now)
     return Plan(pipeline.name, now, artifacts, holdings, leftovers, kept=kept)
 

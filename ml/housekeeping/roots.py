@@ -5,20 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from ml.config import Pipeline
 from ml.housekeeping.holdings import Holding
 from ml.release import Records
 
-# A run names the version that it judges against once, and is over within a day.
-RUN_AGE = timedelta(days=1)
+# A run names the version that it judges against, or has pushed, once. Its work is over within a day.
+WORK = timedelta(days=1)
 
 
-def versions_in_use(holdings: Mapping[str, Holding], now: datetime) -> set[int]:
+def longest_run(pipeline: Pipeline) -> timedelta:
+    """How long a run may go on: its work, the trial of its canary, and the wait for a person."""
+    approval, canary = pipeline.serving.approval, pipeline.serving.canary
+    waiting = timedelta(hours=approval.response_hours) if approval else timedelta()
+    trial = timedelta(minutes=canary.rollout.max_minutes) if canary else timedelta()
+    return WORK + trial + waiting
+
+
+def versions_in_use(pipeline: Pipeline, holdings: Mapping[str, Holding], now: datetime) -> set[int]:
     """The versions that runs have named which may still be going on."""
+    longest = longest_run(pipeline)
     return {
         holding.version
         for holding in holdings.values()
-        if holding.version is not None and holding.last_used + RUN_AGE > now
+        if holding.version is not None and holding.last_used + longest > now
     }
+
+
+def find_evidence(records: Records) -> dict[str, str]:
+    """Address → why it stays, of all that a line of the ledger names: what a move rested on outlives it.
+
+    What the evidence was made from is not kept for its sake: the numbers that decided stand in it.
+    """
+    named = (line["evidence"] for line in records.ledger.entries())
+    return dict.fromkeys(filter(None, named), "named as evidence by the ledger")
 
 
 def find_roots(

@@ -127,7 +127,7 @@ def _survey(records: Records, servers: Sequence[ModelServer], in_use: Collection
         for version, reason in _named(records, server):
             _keep(survey, version, reason)
     for version in in_use:
-        _keep(survey, version, "named by a run of the last day")
+        _keep(survey, version, "named by a run that may be going on")
     for version in survey.on_disk:
         if records.versions.find(version) is None:
             _keep(survey, version, "not published from this store")

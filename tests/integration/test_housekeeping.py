@@ -20,7 +20,7 @@ import tensorflow as tf
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from ml.__main__ import main
-from ml.config import Housekeeping
+from ml.config import Approval, Housekeeping
 from ml.errors import Removed
 from ml.housekeeping import House, housekeep, plan_housekeeping
 from ml.release import Records
@@ -127,6 +127,21 @@ def test_a_plan_changes_nothing(place: Place) -> None:
     assert (files(place), listed(place), loaded(place)) == before
 
 
+def test_a_version_that_a_run_has_named_stays_for_as_long_as_the_run_may_wait_for_a_person(
+    place: Place,
+) -> None:
+    house, tomorrow = house_of(place), datetime.now(timezone.utc) + timedelta(hours=30)
+    asking_first = house.pipeline.serving.model_copy(update={"approval": Approval(verdicts=("PASS",))})
+    patient = replace(house, pipeline=house.pipeline.model_copy(update={"serving": asking_first}))
+
+    gone = plan_housekeeping(house, tomorrow)
+    kept = plan_housekeeping(patient, tomorrow)
+
+    assert [one.name for one in gone.versions] == [f"version {number}" for number in (TWO, THREE)]
+    assert kept.versions == ()
+    assert kept.kept_versions[THREE] == "named by a run that may be going on"
+
+
 def test_the_command_says_what_stays_and_why(
     place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,7 +158,7 @@ def test_the_command_says_what_stays_and_why(
     said = capsys.readouterr().out
     lines = [" ".join(line.split()) for line in said.splitlines()]
     assert lines[0] == "Nothing is to be removed."
-    assert f"version {ONE} golden, labelled golden, named by a run of the last day" in lines
+    assert f"version {ONE} golden, labelled golden, named by a run that may be going on" in lines
     assert lines[-1] == "0 versions and 0 artifacts would be removed: 0 B"
     assert files(place) == before
 

@@ -324,7 +324,7 @@ def test_a_compacted_topic_is_landed_only_if_a_person_accepts_it(
 
 def keep_house_next_year(store: Store) -> None:
     """Let housekeeping remove everything that nobody has used for a year."""
-    plan = read_plan(load_pipeline("clicks"), store, {}, datetime.now(timezone.utc) + timedelta(days=365))
+    plan = read_plan(load_pipeline("clicks"), store, {}, {}, datetime.now(timezone.utc) + timedelta(days=365))
     assert remove_artifacts(store, plan, lambda: nullcontext(True)).removed
 
 

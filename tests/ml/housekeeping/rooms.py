@@ -43,6 +43,7 @@ def make(
     inputs: Iterable[Artifact] = (),
     what_if: str = "",
     content: object = None,
+    **facts: object,
 ) -> Artifact:
     """An artifact of the day that ended so many days ago, last used when it ended."""
 
@@ -50,6 +51,7 @@ def make(
         (draft.path / "bytes").write_text("1 2 3")
         if content is not None:
             draft.write_json(content)
+        draft.facts.update(facts)
 
     end = NOW - timedelta(days=days_ago)
     roles: Mapping[str, Artifact] = {f"{number}": one for number, one in enumerate(inputs)}

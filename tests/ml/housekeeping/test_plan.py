@@ -57,7 +57,7 @@ def test_nothing_that_is_needed_goes_and_all_that_is_not_does(
 ) -> None:
     holdings, roots = drawn
 
-    outgoing, kept = plan_artifacts(pipeline, holdings, roots, NOW)
+    outgoing, kept = plan_artifacts(pipeline, holdings, roots, {}, NOW)
 
     snapshots = {uri for uri, one in holdings.items() if is_young(one)}
     assert {one.name for one in outgoing} == holdings.keys() - needed(holdings, roots) - snapshots
@@ -70,7 +70,7 @@ def test_wherever_it_is_interrupted_nothing_left_has_lost_what_it_was_made_from(
     pipeline: Pipeline, drawn: tuple[dict[str, Holding], dict[str, str]], data: st.DataObject
 ) -> None:
     holdings, roots = drawn
-    outgoing, _ = plan_artifacts(pipeline, holdings, roots, NOW)
+    outgoing, _ = plan_artifacts(pipeline, holdings, roots, {}, NOW)
     gone = {one.name for one in outgoing[: data.draw(st.integers(0, len(outgoing)))]}
 
     for uri, one in holdings.items():
@@ -83,7 +83,7 @@ def test_a_days_model_holds_the_days_that_it_learned_from(pipeline: Pipeline) ->
     day, model = "store:small/examples/2026-01-01-a", "store:small/model/2026-01-02-b"
     holdings = {day: holding(day, 50), model: holding(model, 19, [day])}
 
-    outgoing, kept = plan_artifacts(pipeline, holdings, {}, NOW)
+    outgoing, kept = plan_artifacts(pipeline, holdings, {}, {}, NOW)
 
     assert outgoing == ()
     assert sum(kept.values()) == 2
@@ -93,7 +93,7 @@ def test_a_snapshot_outlives_its_examples(pipeline: Pipeline) -> None:
     day, snapshot = "store:small/examples/2026-01-01-a", "store:small/statistics/2026-01-01-b"
     holdings = {day: holding(day, 41), snapshot: holding(snapshot, 29, [day])}
 
-    outgoing, _ = plan_artifacts(pipeline, holdings, {}, NOW)
+    outgoing, _ = plan_artifacts(pipeline, holdings, {}, {}, NOW)
 
     assert [one.name for one in outgoing] == [day]
     assert "landed days are kept for 40 days (housekeeping.examples_days)" in outgoing[0].reason
@@ -104,7 +104,19 @@ def test_a_kind_that_housekeeping_does_not_know_stays_and_is_named(
 ) -> None:
     letter = "store:small/letter/2026-01-01-a"
 
-    outgoing, kept = plan_artifacts(pipeline, {letter: holding(letter, 999)}, {}, NOW)
+    outgoing, kept = plan_artifacts(pipeline, {letter: holding(letter, 999)}, {}, {}, NOW)
 
     assert outgoing == ()
     assert kept == {"housekeeping knows no limit for letter": 1}
+
+
+def test_what_the_ledger_names_stays_and_what_it_was_made_from_goes(pipeline: Pipeline) -> None:
+    model, blessing = "store:small/model/2026-01-01-a", "store:small/blessing/2026-01-01-b"
+    holdings = {model: holding(model, 999), blessing: holding(blessing, 999, [model])}
+
+    outgoing, kept = plan_artifacts(
+        pipeline, holdings, {}, {blessing: "named", "store:small/gone": "named"}, NOW
+    )
+
+    assert [one.name for one in outgoing] == [model]
+    assert kept == {"named": 1}

@@ -24,7 +24,7 @@ FORK = multiprocessing.get_context("fork")
 
 
 def plan_of(store: Store, pipeline: Pipeline, *roots: Artifact) -> Plan:
-    return read_plan(pipeline, store, {root["uri"]: "served" for root in roots}, NOW)
+    return read_plan(pipeline, store, {root["uri"]: "served" for root in roots}, {}, NOW)
 
 
 def keep_house(store: Store, pipeline: Pipeline, *roots: Artifact) -> Sweep:
