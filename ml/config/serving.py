@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from ml.config.canary import Canary
 from ml.config.section import Count, Positive, Section
 
+# In YAML it wants quotes: without them 10:30 is the number 630.
+TimeOfDay = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 AlertName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -58,6 +60,10 @@ class Serving(Section):
         connection: the Airflow Connection of the model server.
         keep_versions: so many of the last versions stay on the model server's disk, besides those that are
             served, labelled or to be gone back to. Part of no identity.
+        published_by: when a day's model should be published the next morning, "HH:MM" in the pipeline's time
+            zone; then NotPublishedInTime fires. Part of no identity.
+        blocked_nights: so many nights in a row without a publication wake a person, by PipelineBlocked. Part
+            of no identity.
         canary: how a version is shown to a few users first; null publishes it to all at once. Part of no
             identity: it does not change what is pushed.
         approval: which decisions wait for a person; null asks nobody. Part of no identity.
@@ -72,6 +78,8 @@ class Serving(Section):
     golden_requests: Count = 100
     connection: str = Field("serving_default", exclude=True)
     keep_versions: Count = Field(5, exclude=True)
+    published_by: TimeOfDay = Field("06:00", exclude=True)
+    blocked_nights: Count = Field(3, exclude=True)
     canary: Canary | None = Field(None, exclude=True)
     approval: Approval | None = Field(None, exclude=True)
     watch: Watch | None = Field(None, exclude=True)

@@ -60,7 +60,11 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
         (),
     ),
     "retraining_blocked_nights": (
-        "Nights in a row, up to the last judged one, that the gate did not let through.",
+        "Nights in a row, up to the last that is due, that have published nothing, whatever stopped them.",
+        (),
+    ),
+    "retraining_blocked_nights_limit": (
+        "So many of them wake a person.",
         (),
     ),
     "retraining_rehearsal_passed": (

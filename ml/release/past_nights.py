@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import islice, takewhile
+from datetime import date, datetime
+from itertools import islice
 from typing import Any
 
 from ml.config import Pipeline
 from ml.manifest import Manifest
 from ml.store import PARTIAL, Store
-
-STALE = "STALE"
 
 
 @dataclass(frozen=True)
@@ -22,19 +20,14 @@ class JudgedNight:
     Attributes:
         day: the calendar day in the pipeline's time zone, ISO 8601.
         verdict: the gate's last.
-        published: whether the gate has let a candidate of the day through.
     """
 
     day: str
     verdict: str
-    published: bool
 
 
 def judged_nights(pipeline: Pipeline, store: Store, most: int) -> list[JudgedNight]:
-    """The last nights that the gate judged, newest day first; of a day judged twice, the last verdict.
-
-    A day that was let through once stays published: judging it again, as a backfill does, takes nothing back.
-    """
+    """The last nights that the gate judged, newest day first; of a day judged twice, the last verdict."""
     tries: dict[str, list[Manifest]] = {}
     for manifest in _made(pipeline, store, "blessing"):
         day = pipeline.name_of(manifest.identity.window)
@@ -44,13 +37,21 @@ def judged_nights(pipeline: Pipeline, store: Store, most: int) -> list[JudgedNig
     return [_night(day, made, store) for day, made in tries.items()]
 
 
-def blocked_nights(nights: list[JudgedNight]) -> int:
-    """How many of the newest nights in a row the gate did not let through.
+def unpublished_nights(pipeline: Pipeline, store: Store, due: date) -> int:
+    """How many nights in a row have published nothing, whatever stopped them: the gate, a failure, a pause.
 
-    One that came when newer data was served already, as most nights of a backfill do, is passed over.
+    They are counted from the newest day that was published, so no backfill of older ones changes it. Before
+    the first publication those count that came to a verdict: nobody knows since when there should be others.
+
+    Args:
+        pipeline: the settings.
+        store: its artifacts.
+        due: the last day that should be published by now.
     """
-    judged = (night for night in nights if night.published or night.verdict != STALE)
-    return sum(1 for _ in takewhile(lambda night: not night.published, judged))
+    zone = pipeline.landing.time_zone
+    for newest in islice(_made(pipeline, store, "pushed_model"), 1):
+        return max(0, (due - newest.identity.window.day(zone)).days)
+    return len({manifest.identity.window for manifest in _made(pipeline, store, "blessing")})
 
 
 def last_publication(pipeline: Pipeline, store: Store) -> datetime | None:
@@ -68,10 +69,8 @@ def last_drift(pipeline: Pipeline, store: Store) -> list[dict[str, Any]]:
 
 
 def _night(day: str, made: list[Manifest], store: Store) -> JudgedNight:
-    in_turn = sorted(made, key=lambda manifest: manifest.created_at)
-    blessings = [store.read_json(manifest.artifact) for manifest in in_turn]
-    published = any(blessing["publish"] for blessing in blessings)
-    return JudgedNight(day, blessings[-1]["verdict"], published)
+    last = max(made, key=lambda manifest: manifest.created_at)
+    return JudgedNight(day, store.read_json(last.artifact)["verdict"])
 
 
 def _made(pipeline: Pipeline, store: Store, kind: str) -> Iterator[Manifest]:

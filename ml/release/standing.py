@@ -29,8 +29,6 @@ from ml.store import Store
 log = logging.getLogger(__name__)
 
 SHOWN_NIGHTS = SHOWN_CANARIES = 30
-# By then, in the pipeline's time zone, the day before is expected to be served.
-DUE = time(6)
 NO_VERSION = 0
 
 
@@ -78,10 +76,11 @@ def observe(pipeline: Pipeline, sources: Sources, now: datetime) -> Iterator[Sam
 
 
 def due_watermark(pipeline: Pipeline, now: datetime) -> datetime:
-    """The end of the day that should be served by now: yesterday's from 06:00 on, in the pipeline's zone."""
+    """The end of the day that should be served by now: yesterday's, from ``serving.published_by`` on."""
     zone = ZoneInfo(pipeline.landing.time_zone)
     here = now.astimezone(zone)
-    day = here.date() if here.time() >= DUE else here.date() - timedelta(days=1)
+    is_due = here.time() >= time.fromisoformat(pipeline.serving.published_by)
+    day = here.date() if is_due else here.date() - timedelta(days=1)
     return datetime.combine(day, time(), zone)
 
 
@@ -94,15 +93,16 @@ def _answer(pipeline: Pipeline, source: str, read: Callable[[], Iterator[Sample]
 
 
 def _of_store(pipeline: Pipeline, store: Store, now: datetime) -> Iterator[Sample]:
-    nights = past_nights.judged_nights(pipeline, store, SHOWN_NIGHTS)
-    yield Sample("retraining_blocked_nights", past_nights.blocked_nights(nights))
-    for night in nights:
+    due = due_watermark(pipeline, now)
+    unpublished = past_nights.unpublished_nights(pipeline, store, due.date() - timedelta(days=1))
+    yield Sample("retraining_blocked_nights", unpublished)
+    yield Sample("retraining_blocked_nights_limit", pipeline.serving.blocked_nights)
+    for night in past_nights.judged_nights(pipeline, store, SHOWN_NIGHTS):
         yield Sample("retraining_verdict_info", 1, (night.day, night.verdict))
     for feature in past_nights.last_drift(pipeline, store):
         if feature["divergence_bits"] is not None:
             yield Sample("retraining_drift_bits", feature["divergence_bits"], (feature["feature"],))
         yield Sample("retraining_drift_threshold_bits", feature["threshold_bits"], (feature["feature"],))
-    due = due_watermark(pipeline, now)
     yield Sample("retraining_due_watermark_timestamp_seconds", due.timestamp())
     if moment := past_nights.last_publication(pipeline, store):
         yield Sample("retraining_last_published_timestamp_seconds", moment.timestamp())

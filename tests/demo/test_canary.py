@@ -30,7 +30,10 @@ from tests.demo.stack import Ports
 
 FIRST = datetime(2026, 11, 2).date()
 NIGHTS = three_nights(FIRST)
-ADVICE = "Compare these nights' verdicts in MLflow. The model that serves grows old."
+ADVICE = (
+    "Each night's note says what the gate said or which step stopped; no run at all, look at Airflow. The "
+    "model that serves grows old."
+)
 ONE, TWO, THREE = map(version_of, NIGHTS)
 
 
@@ -183,8 +186,8 @@ def test_what_a_demo_began_with_is_read_again_for_its_pages(tmp_path):
 @pytest.mark.skipif(not is_monitoring_installed(), reason=INSTALL)
 def test_an_alert_of_the_rules_reaches_slack_with_what_to_do(tmp_path):
     registry, port = CollectorRegistry(), free_port()
-    blocked = Gauge("retraining_blocked_nights", "nights", ["pipeline"], registry=registry)
-    blocked.labels(pipeline="clicks").set(3)
+    for name in ("retraining_blocked_nights", "retraining_blocked_nights_limit"):
+        Gauge(name, "nights", ["pipeline"], registry=registry).labels(pipeline="clicks").set(3)
     server, thread = start_http_server(port, "127.0.0.1", registry)
     try:
         with (
@@ -203,7 +206,7 @@ def test_an_alert_of_the_rules_reaches_slack_with_what_to_do(tmp_path):
     assert isinstance(told, Message)
     assert told.text.splitlines() == [
         "FIRING PipelineBlocked",
-        "the gate has let no candidate of clicks through for 3 nights in a row",
+        "clicks has published nothing for 3 nights in a row",
         f"{ADVICE} (docs/operations.md#pipelineblocked)",
     ]
     assert told.at <= datetime.now(timezone.utc)

@@ -4,7 +4,7 @@ import itertools
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -402,7 +402,7 @@ def test_the_metrics_tell_what_serves_what_is_registered_and_what_the_gate_said(
         place.night(TUESDAY, "better", verdict="FAIL")
 
     sources = Sources(place.store, place.serving, place.mlflow)
-    samples = observe(place.pipeline, sources, datetime.now(timezone.utc))
+    samples = observe(place.pipeline, sources, day_of(TUESDAY).end + timedelta(hours=7))
     seen = {(sample.name, *sample.labels): sample.value for sample in samples}
 
     assert seen["retraining_served_version",] == seen["retraining_registry_version",] == FIRST

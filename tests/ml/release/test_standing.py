@@ -11,15 +11,22 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from pydantic import ValidationError
 
 from ml.artifact import Window
-from ml.config import Canary, Pipeline, Watch
+from ml.config import Canary, Pipeline, Serving, Watch
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import Misconfigured
 from ml.manifest import Identity
 from ml.release.exposition import METRICS, Exposition, serve_metrics
 from ml.release.ledger import Move
-from ml.release.past_nights import JudgedNight, blocked_nights, judged_nights, last_drift, last_publication
+from ml.release.past_nights import (
+    JudgedNight,
+    judged_nights,
+    last_drift,
+    last_publication,
+    unpublished_nights,
+)
 from ml.release.production import Records
 from ml.release.standing import Sources, due_watermark, observe
 from ml.release.versions import Version
@@ -61,14 +68,45 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ml.release.tracking.SETTINGS", {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"})
 
 
-def test_the_newest_nights_in_a_row_that_published_nothing_are_counted(pipeline, store):
+def test_the_last_nights_are_told_with_their_verdicts_the_newest_first(pipeline, store):
     for day, verdict in enumerate(["FAIL", "PASS", "PAUSED", "INCONCLUSIVE"]):
         judge(store, day, verdict)
 
     nights = judged_nights(pipeline, store, most=30)
 
     assert [night.verdict for night in nights] == ["INCONCLUSIVE", "PAUSED", "PASS", "FAIL"]
-    assert blocked_nights(nights) == 2
+
+
+def publish_day(store: Store, day: int) -> None:
+    judge(store, day, "PASS")
+    produce(store, "pushed_model", day, {})
+
+
+def missed(pipeline: Pipeline, store: Store, due: int) -> int:
+    return unpublished_nights(pipeline, store, FIRST_DAY + timedelta(days=due))
+
+
+def test_a_night_without_a_publication_counts_whatever_has_stopped_it(pipeline, store):
+    publish_day(store, 0)
+    assert missed(pipeline, store, 0) == 0
+
+    judge(store, 1, "PAUSED")
+    # Let through by the gate, and lost or rejected on its way to the users.
+    judge(store, 2, "PASS")
+    produce(store, "offsets", 3, {})
+    assert [missed(pipeline, store, due) for due in (1, 2, 3)] == [1, 2, 3]
+    # Nothing of it is there: it never ran, or its store was not to be reached.
+    assert missed(pipeline, store, 4) == 4
+
+
+def test_before_the_first_publication_the_nights_count_that_were_judged(pipeline, store):
+    assert missed(pipeline, store, 7) == 0
+
+    for day in (0, 1):
+        judge(store, day, "FAIL")
+        judge(store, day, "FAIL", attempt=2)
+
+    assert missed(pipeline, store, 7) == 2
 
 
 @pytest.fixture
@@ -85,19 +123,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("verdicts", [("FAIL", "PASS"), ("PASS", "FAIL"), ("PASS", "STALE")])
-def test_the_last_verdict_on_a_day_counts_and_takes_no_publication_back(pipeline, store, clock, verdicts):
+def test_the_last_verdict_on_a_day_counts(pipeline, store, clock, verdicts):
     for attempt, verdict in enumerate(verdicts):
         judge(store, 0, verdict, attempt)
 
-    assert judged_nights(pipeline, store, most=30) == [JudgedNight("2026-03-10", verdicts[-1], True)]
+    assert judged_nights(pipeline, store, most=30) == [JudgedNight("2026-03-10", verdicts[-1])]
 
 
 def test_a_backfill_of_old_days_blocks_nothing(pipeline, store):
-    for day, verdict in enumerate(["STALE", "STALE", "FAIL", "STALE", "PASS", "FAIL"]):
-        judge(store, day, verdict)
+    publish_day(store, 5)
+    for day, verdict in enumerate(["STALE", "STALE", "FAIL", "STALE", "PASS", "STALE"]):
+        judge(store, day, verdict, attempt=2)
 
-    assert blocked_nights(judged_nights(pipeline, store, most=30)) == 1
-    assert blocked_nights([JudgedNight("2026-03-10", "STALE", False)] * 5) == 0
+    assert [missed(pipeline, store, due) for due in (3, 5, 6)] == [0, 0, 1]
 
 
 def test_only_as_many_nights_as_asked_for_are_read(pipeline, store):
@@ -209,6 +247,28 @@ def test_yesterday_is_due_at_six_in_the_pipelines_time_zone(pipeline: Pipeline, 
     there = pipeline.model_copy(update={"landing": pipeline.landing.model_copy(update={"time_zone": zone})})
 
     assert due_watermark(there, datetime.fromisoformat(now)) == datetime.fromisoformat(due)
+
+
+def test_when_a_day_is_due_and_how_many_may_be_missed_is_the_pipelines_to_say(
+    pipeline: Pipeline, store: Store, sources: Sources
+):
+    settings = pipeline.serving.model_copy(update={"published_by": "09:30", "blocked_nights": 7})
+    late = pipeline.model_copy(update={"serving": settings})
+    publish_day(store, 0)
+
+    def told(one: Pipeline, at: str) -> tuple[float, float]:
+        moment = datetime.fromisoformat(f"2026-03-14T{at}:00+00:00")
+        seen = {sample.name: sample.value for sample in observe(one, sources, moment)}
+        return seen["retraining_blocked_nights"], seen["retraining_blocked_nights_limit"]
+
+    assert [told(pipeline, at) for at in ("05:59", "06:00")] == [(2, 3), (3, 3)]
+    assert [told(late, at) for at in ("06:00", "09:30")] == [(2, 7), (3, 7)]
+
+
+@pytest.mark.parametrize("written", ["25:00", "6:00", "630", "06:00:00"])
+def test_a_time_that_is_none_is_refused(pipeline: Pipeline, written: str):
+    with pytest.raises(ValidationError, match="published_by"):
+        Serving(model="clicks", published_by=written)
 
 
 def test_every_metric_can_be_scraped_by_its_name(pipeline, sources):
