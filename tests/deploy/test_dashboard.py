@@ -33,7 +33,7 @@ from tests.deploy.test_monitoring import LINE
 
 DASHBOARD = json.loads(FILE.read_text())
 PROVISIONING = DEPLOY / "grafana" / "provisioning"
-NAME = re.compile(r"\b(?:router|retraining|model|model_track)[_:][a-z0-9_:]+\b")
+NAME = re.compile(r"\b(?:router|retraining|model|model_track|model_track_status)[_:][a-z0-9_:]+\b")
 NEEDS_YESTERDAY = "model:score_shift:day30m"
 WAIT_SECONDS = 60
 HISTOGRAM = ("_bucket", "_count", "_sum")

@@ -145,6 +145,32 @@ def test_a_canary_that_failed_counts_against_the_canary_and_the_answer_for_stabl
 
 
 @pytest.mark.parametrize(
+    ("face", "status", "counted"),
+    [
+        ("rest", "200", "200"),
+        ("rest", "404", "404"),
+        ("rest", "503", "503"),
+        ("grpc", "0", "0"),
+        ("grpc", "14", "14"),
+        ("grpc", "17", "other"),
+        ("rest", "999", "other"),
+        ("rest", "", "other"),
+    ],
+)
+def test_a_track_s_answers_are_counted_by_their_code_and_what_is_none_is_another(
+    tmp_path, face, status, counted
+):
+    line = LINE | {"face": face, "track": "canary", "status": status}
+
+    metrics = count(tmp_path / "access.log", line, line)
+
+    found = {
+        tuple(labels): value for (name, *labels), value in metrics.items() if name == "router_statuses_total"
+    }
+    assert found == {(face, "clicks", counted, "canary"): 2}
+
+
+@pytest.mark.parametrize(
     ("seconds", "score"), [("0.000", "0"), ("0.000", "7.5e-7"), ("0.001", "-0.5"), ("40.5", "12.5")]
 )
 def test_no_value_falls_between_the_buckets(tmp_path, seconds, score):

@@ -399,12 +399,23 @@ def test_what_each_track_answered_reaches_prometheus_and_agrees_with_what_users_
         observed = prometheus.values("sum by (track) (router_track_seconds_count)", "track")
         scored = prometheus.values("router_score_count", "track")
         unread = prometheus.values("router_unread_lines_total")
+        statuses = prometheus.values("router_statuses_total", "track", "face", "status")
 
         over_time = prometheus.series("sum(router_requests_total)", (time.time() - 60, time.time()), step=1)
 
     assert max(over_time.values()) == sum(expected.values())
     good = {("stable",): expected["stable", "ok"], ("canary",): expected["canary", "ok"]}
     assert observed == scored == good
+    stable, canary = 2 * (asked - len(tried)), len(tried)
+    assert statuses == {
+        ("stable", "rest", "200"): stable,
+        ("stable", "grpc", "0"): stable,
+        ("canary", "rest", "200"): canary,
+        ("canary", "grpc", "0"): canary,
+        # Nobody listened: nginx says so over REST, and the router in gRPC's words.
+        ("canary", "rest", "502"): canary,
+        ("canary", "grpc", "14"): canary,
+    }
     assert all(lines == 0 for lines in unread.values())
 
 
