@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -30,6 +30,7 @@ from ml.config import Pipeline
 from ml.connections import KafkaConnection
 from ml.decisions import Decision
 from ml.landing.parsing import Parser
+from ml.landing.ranges import OffsetManifest
 from ml.pipelines import load_pipeline
 from ml.store import Draft
 from tests.demo.clicks import Day
@@ -42,6 +43,7 @@ SIZES = (100_000, 1_000_000, 10_000_000)
 TARGET = 0.35
 MOST_LOADS = 1_000_000  # minutes beyond it, and the ratio only falls
 READING, LANDING, LOADS = "reading alone", "landing", "json.loads a record"
+LOOKING = "looking behind a day"
 BATCH = 8_192
 ROUNDS = 3
 
@@ -88,6 +90,16 @@ def land(bootstrap: str, topic: str, path: Path) -> int:
     return int(examples.measurements["scanned"])
 
 
+def look_behind(bootstrap: str, topic: str, path: Path) -> int:
+    """Find the offsets of a day of long ago: all that is in the topic lies behind it."""
+    kafka = KafkaConnection(config={"bootstrap.servers": bootstrap})
+    offsets = Draft(path / "offsets", "offsets")
+    offsets.path.mkdir()
+    window = Window.of_day(DAY - timedelta(days=30), "UTC")
+    landing.resolve_offsets(pipeline_of(topic), window, Decision(), kafka, offsets)
+    return sum(one.high for one in OffsetManifest.read(offsets.path).ranges)
+
+
 def loads_each(bootstrap: str, topic: str, path: Path) -> int:
     schema = Parser(pipeline_of(topic).read_schema().columns, "event_time").schema
     records = 0
@@ -124,7 +136,9 @@ def measured(name: str, bootstrap: str, topic: str) -> Result:
 
 def compare(bootstrap: str, topic: str, size: int) -> float:
     """Measure each way in turn, several times over, and print the medians; return landing's ratio."""
-    names = [name for name in MEASURES if name != LOADS or size <= MOST_LOADS]
+    by_time = load_pipeline("clicks").landing.seek == "time"
+    wanted = {READING: True, LANDING: True, LOOKING: by_time, LOADS: size <= MOST_LOADS}
+    names = [name for name in MEASURES if wanted[name]]
     rounds = [{name: measured(name, bootstrap, topic) for name in names} for _ in range(ROUNDS)]
     ratios = {name: median(one[name].rate / one[READING].rate for one in rounds) for name in names}
     for name in names:
@@ -155,6 +169,7 @@ def measure_size(bootstrap: str, size: int) -> float:
 MEASURES: dict[str, Callable[[str, str, Path], int]] = {
     READING: read_alone,
     LANDING: land,
+    LOOKING: look_behind,
     LOADS: loads_each,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -115,6 +116,12 @@ class World:
         """Add a Connection to ``http://host:port``, as a person does under Admin."""
         added = {"connection_id": connection_id, **http_connection(address)}
         self.api.post("/connections", json={**added, "extra": None}).raise_for_status()
+
+    def connect_kafka(self, connection_id: str, bootstrap: str) -> None:
+        """The same to brokers."""
+        extra = json.dumps({"bootstrap.servers": bootstrap})
+        added = {"connection_id": connection_id, "conn_type": "kafka", "extra": extra}
+        self.api.post("/connections", json=added).raise_for_status()
 
     def wait_until(self, ready: Any, goal: str, seconds: float = NIGHT_SECONDS) -> None:
         """Wait for what Airflow brings about."""

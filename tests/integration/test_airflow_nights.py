@@ -13,9 +13,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ml.connections import MlflowConnection, ServingConnection
+from ml import steps
+from ml.artifact import Window
+from ml.connections import KafkaConnection, MlflowConnection, ServingConnection
 from tests.demo.clicks import Corruption, Day
 from tests.demo.follow import Backfill
+from tests.demo.kafka import Kafka, running_kafka
 from tests.demo.prometheus import INSTALL as INSTALL_MONITORING
 from tests.demo.prometheus import is_monitoring_installed
 from tests.demo.router import INSTALL, is_router_installed
@@ -30,9 +33,11 @@ from tests.integration.airflow_nights import (
     running_world,
 )
 from tests.integration.canaries import LIMITS, CanaryPlace
+from tests.integration.landed import Landing, answer_of, check_against, plain
 from tests.integration.moving import Step, asking
 from tests.integration.origin import Origin
 from tests.integration.publishing import Place
+from tests.integration.topic_kinds import MINUTE, Writer
 from tests.integration.trials import Trials, running_trials
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
@@ -51,7 +56,7 @@ QUIET = {"info", "debug"}
 OURS = ("ml.", "retraining.")
 DAG, REPORTS = "retrain_clicks", "report_backfill_clicks"
 ARTIFACT_STEPS = [step for step in STEPS if step != "log_to_mlflow"]
-RETURNING, TRYING = "returning", "trying"
+RETURNING, TRYING, STRUCK = "returning", "trying", "struck"
 ONE, TWO = 20261102001, 20261103001
 PUBLISHED = {ONE: "good", TWO: "better"}
 APPROVAL = "{verdicts: [BOOTSTRAP], response_hours: 2}"
@@ -85,16 +90,22 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Origin:
 def world(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """An Airflow with pipelines for clicks, without a Connection, training for ever, going back, on trial.
 
-    A person is asked before the first version of the clicks is published, and before a promotion.
+    One more has a broker of its own, which fails. A person is asked before the first version of the clicks is
+    published, and before a promotion.
     """
     home, pipelines = tmp_path_factory.mktemp("nights"), tmp_path_factory.mktemp("pipelines")
     copy_pipeline(pipelines, "lost", landing={"connection": "kafka_nowhere"})
     copy_pipeline(pipelines, "endless", training={"epochs": 1_000_000})
     copy_pipeline(pipelines, RETURNING)
+    copy_pipeline(pipelines, STRUCK, landing={"connection": "kafka_struck"})
     rollout = LIMITS.model_dump() | {"poll_seconds": 1}
     canary = {"share": 0.5, "servers": "one", "rollout": rollout}
     copy_pipeline(pipelines, TRYING, serving={"canary": canary, "approval": {"verdicts": ["PROMOTE"]}})
-    settings = {"RETRAIN_PIPELINES": str(pipelines), "RETRAIN_CLICKS__SERVING__APPROVAL": APPROVAL}
+    settings = {
+        "RETRAIN_PIPELINES": str(pipelines),
+        "RETRAIN_CLICKS__SERVING__APPROVAL": APPROVAL,
+        "RETRAIN_STRUCK__LANDING__SEEK": "time",
+    }
     with running_world(home, DAYS, settings, [origin.bundle]) as world:
         world.unpause("retrain_lost")  # it runs while the others are prepared
         yield world
@@ -195,6 +206,30 @@ def trials(
         yield trials
 
 
+@pytest.fixture(scope="module")
+def broker(kafka_can_run: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """An Apache Kafka with last night's events. They are damaged: landing them is all that is to be seen."""
+    start = Window.of_day(LAST, "UTC").start_ms
+    with running_kafka(tmp_path_factory.mktemp("kafka") / "cluster") as kafka:
+        kafka.topics.create("clicks")
+        writer = Writer(kafka, "clicks")
+        for minute in range(24 * 60):
+            writer.event(start + minute * MINUTE, quantity=-1)
+        writer.flush()
+        yield kafka
+
+
+@pytest.fixture(scope="module")
+def struck(world: World, broker: Kafka) -> Run:
+    """A night whose broker was killed, and is back when Airflow tries the landing again."""
+    broker.nodes[1].crash()
+    world.connect_kafka("kafka_struck", broker.bootstrap)
+    run = only_run(world, "retrain_struck")
+    world.wait_until(lambda: run.states.get("land_examples") == "up_for_retry", "failing to land")
+    broker.start(1)
+    return run
+
+
 def state_of_the_world(world: World, run: Run) -> dict[str, Any]:
     """All that a repetition of a night must not change."""
     outputs = {step: output for step, output in run.outputs.items() if step != ASK}  # it says when
@@ -220,6 +255,10 @@ def test_the_person_is_asked_with_the_evidence(asked: Asked, normal: Run) -> Non
     assert (question["options"], question["defaults"]) == (["Approve", "Reject"], ["Reject"])
     assert question["body"].startswith(f"## {FIRST}: BOOTSTRAP, may be published")
     assert question["body"].endswith(f"[The night in MLflow]({logged['url']})")
+
+
+def test_a_landing_whose_broker_was_killed_is_tried_again_and_says_why(struck: Run) -> None:
+    assert "did not answer about the topic 'clicks'" in struck.log_text("land_examples")
 
 
 def test_the_ledger_says_who_has_approved_it(world: World, normal: Run) -> None:
@@ -398,6 +437,23 @@ def test_a_training_that_is_marked_as_failed_ends_its_workers(world: World) -> N
     world.wait_until(lambda: not list(processes_of(words)), "without workers")
     world.wait_until(lambda: "stopped on request" in run.log_text("train_candidate"), "told")
     assert run.states["train_candidate"] == "failed"
+
+
+def test_airflows_own_retry_lands_the_day_that_nothing_would_have_disturbed(
+    world: World, broker: Kafka, struck: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = Window.of_day(LAST, "UTC")
+    world.wait_until(lambda: struck.states["land_examples"] == "success", "landed after all")
+    landing = Landing(struck.output("land_examples"), world.store)
+
+    assert struck.tasks["land_examples"]["try_number"] == 2
+    check_against(answer_of(broker, "clicks", window), landing)
+    for name, value in world.airflow.environment.items():
+        if name.startswith("RETRAIN_"):
+            monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RETRAIN_HOME", str(tmp_path))
+    kafka = KafkaConnection(config=plain(broker))
+    assert steps.land_examples(STRUCK, **window.as_json(), kafka=kafka) == landing.artifact
 
 
 def test_a_roll_back_without_a_reason_is_refused_by_the_form(world: World, place: Place) -> None:

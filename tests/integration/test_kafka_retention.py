@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -27,10 +29,17 @@ from ml.landing.topic import Topic
 from ml.pipelines import load_pipeline
 from ml.store import Store
 from ml.validation.kept_schema import keep_schema
+from ml.walk import Walk
+from tests.demo.clicks import Day as ClickDay
 from tests.demo.kafka import Kafka, running_kafka
+from tests.demo.produce import produce as produce_clicks
+from tests.demo.stack import Services
+from tests.integration.airflow_nights import copy_pipeline
 from tests.integration.expiring import KINDS, Expiring, the_day_before
-from tests.integration.landed import land
-from tests.integration.topic_kinds import EXAMPLE
+from tests.integration.landed import answer_of, land, plain
+from tests.integration.oracle import Answer, read_topic
+from tests.integration.topic_kinds import EXAMPLE, SETTLE, Writer
+from tests.integration.walking import SMALL, World, opened_world
 
 pytestmark = pytest.mark.integration
 
@@ -200,7 +209,7 @@ def test_what_retention_deletes_while_it_is_read_is_an_error_until_a_person_acce
     assert {path.parent.suffix for path in store.root.rglob("*.parquet")} == {".partial"}
     accepted = store.manifest(land(expiring.window, kafka, accept_gap="retention was faster"))
     assert accepted.facts["accepted"] == len(expiring.left()) > 0
-    share = re.search(r"has deleted (about \d+%) of the window", str(raised.value)).group(1)
+    [share] = re.findall(r"has deleted (about \d+%) of the window", str(raised.value))
     [caveat] = accepted.caveats
     assert caveat.endswith(f": {share} of the window was lost to retention, accepted: retention was faster")
 
@@ -305,3 +314,77 @@ def test_late_events_are_counted_where_the_offsets_are_found_by_time(
 
     assert store.manifest(landed).measurements["late_by_day"]["2026-03-10"] == 3
     assert store.manifest(refreshed).facts["accepted"] == RECORDS + 3
+
+
+YESTERDAY, TODAY, EVENTS = date(2026, 3, 9), date(2026, 3, 10), 3_000
+
+
+@pytest.fixture
+def world(cluster: Kafka, services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Two days of clicks, under a name of their own. Events are taken once however often they are there."""
+    pipelines, home = tmp_path_factory.mktemp("pipelines"), tmp_path_factory.mktemp("gapped")
+    changes = {"landing": {"topic": "gapped", "deduplicate": "event_id"}, "training": {"epochs": 1}}
+    copy_pipeline(pipelines, "gapped", **changes)
+    connection = json.dumps({"config": plain(cluster)})
+    settings = {"RETRAIN_PIPELINES": str(pipelines), "RETRAIN_LANDING__SEEK": "time"}
+    cluster.topics.create("gapped", PARTITIONS)
+    with opened_world("gapped", home, services, {**SMALL, **settings, "RETRAIN_KAFKA": connection}) as world:
+        yield world
+
+
+def produce_exceptions(cluster: Kafka, world: World) -> None:
+    """A day of which the morning is gone, with records twice, some too late, and some of the day before."""
+    window = world.walk(TODAY).window
+    before = read_topic(plain(cluster), "gapped")
+    ends = [sum(record.place[0] == partition for record in before) for partition in range(PARTITIONS)]
+    produce_clicks(ClickDay(TODAY, EVENTS, seed=2), cluster.bootstrap, "gapped", PARTITIONS)
+    todays = read_topic(plain(cluster), "gapped")[-100:]
+    writer = Writer(cluster, "gapped")
+    for record in todays[:5]:
+        writer.value(record.value, record.timestamp, record.place[0])
+    for record in todays[5:7]:
+        writer.value(record.value, window.end_ms + SETTLE, record.place[0])
+    for record in before[-3:]:
+        writer.value(record.value, window.end_ms - HOUR, record.place[0])
+    writer.flush()
+    for partition, end in enumerate(ends):
+        cluster.topics.delete_records("gapped", partition, before=end + EVENTS // PARTITIONS // 4)
+
+
+@pytest.fixture
+def exceptional(cluster: Kafka, world: World) -> Walk:
+    """The night of that day, which a person accepts as it is; the day before was landed in its own night."""
+    produce_clicks(ClickDay(YESTERDAY, EVENTS, seed=1), cluster.bootstrap, "gapped", PARTITIONS)
+    assert world.walk(YESTERDAY).land_examples
+    produce_exceptions(cluster, world)
+    return replace(world.walk(TODAY), accept_gap="broker outage")
+
+
+def test_what_was_accepted_counted_and_dropped_is_said_of_all_that_the_night_makes(
+    cluster: Kafka, world: World, exceptional: Walk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "ml.landing")
+    version = exceptional.log_to_mlflow["model_version"]
+    [run] = world.runs()
+
+    check_counts(answer_of(cluster, "gapped", exceptional.window), run["metrics"], caplog.text)
+    [caveat] = world.store.manifest(exceptional.land_examples).caveats
+    made = {**exceptional.made, "blessing": exceptional.decide_blessing}
+    caveats = {kind: world.store.manifest(artifact).caveats for kind, artifact in made.items()}
+    assert re.search(r"about \d+% of the window was lost to retention, accepted: broker outage", caveat)
+    assert {"examples", "statistics", "training_window", "model", "evaluation"} < caveats.keys()
+    assert [kind for kind, known in caveats.items() if known != [caveat]] == ["production"]
+    assert run["tags"]["retraining.caveats"] == caveat
+    assert f"Accepted by a person:\n\n- {caveat}" in run["tags"]["mlflow.note.content"]
+    assert world.mlflow.get_model_version("gapped", version).tags["retraining.caveats"] == caveat
+
+
+def check_counts(answer: Answer, metrics: Mapping[str, float], log: str) -> None:
+    """What was dropped, and what came too late, stands in the log and in MLflow."""
+    names, repeats = answer.ids("event_id"), 5
+    assert (len(answer.accepted), len(answer.late)) == (len(names) + repeats, 2)
+    assert f"{len(names)} examples out of" in log
+    assert f"late: 2; repeats: {repeats}" in log
+    assert "3 of 2026-03-09. To add them: python -m ml land_examples" in log
+    logged = [metrics[f"examples.{count}"] for count in ("accepted", "duplicates", "late")]
+    assert (logged, metrics["landing.late_1d_ago"]) == ([len(names), repeats, 2], 3)
