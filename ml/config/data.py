@@ -31,7 +31,7 @@ class Landing(Section):
             the same records.
         slack_minutes: how far the time that a record was produced may lie from its event time; one that
             was produced longer before the window is none of it. The scanned range is the window, and the
-            wait for late events, widened by it on both sides.
+            wait for late events, widened by it on both sides, and further for records that were held back.
         max_reject_fraction: a larger share of unreadable records stops the run.
         deduplicate: a string or int field by which repeats are dropped: of the window's records with the
             same value the first by partition and offset is kept. By default none are.

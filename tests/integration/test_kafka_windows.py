@@ -150,7 +150,7 @@ def test_an_open_transaction_is_waited_for_and_not_taken_for_the_end(kafka: Kafk
     assert len(check_both_ways(tmp_path, kafka, topic, DAY).accepted) == 100
 
 
-def test_a_transaction_that_began_after_the_day_had_settled_does_not_matter(
+def test_a_transaction_that_began_after_the_day_had_settled_matters_once_it_writes_of_the_day(
     kafka: Kafka, tmp_path: Path
 ) -> None:
     topic = "later-transaction"
@@ -162,7 +162,14 @@ def test_a_transaction_that_began_after_the_day_had_settled_does_not_matter(
     later.event(DAY.end_ms + SETTLE)
     later.flush()
 
-    assert len(check_both_ways(tmp_path, kafka, topic, DAY).accepted) == 50
+    assert len(check_both_ways(tmp_path / "before", kafka, topic, DAY).accepted) == 50
+
+    for number in range(20_000):
+        later.value(b"{}", DAY.end_ms + SETTLE + number)
+    later.event(DAY.start_ms)
+    later.flush()
+    with pytest.raises(Unavailable, match="open in partition 0"):
+        land(tmp_path / "after", topic, DAY, "time", plain(kafka))
     later.producer.abort_transaction(60)
 
 
