@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +39,12 @@ from tests.demo.broker import Broker, running_broker
 from tests.demo.process import free_port
 from tests.demo.produce import create_topic
 from tests.integration.landed import land
+from tests.integration.midway import Moment, kill_at
 from tests.integration.topic_kinds import EXAMPLE
 
 pytestmark = pytest.mark.integration
 
+DATE = date(2026, 3, 10)
 PARTITIONS = 3
 MINUTE = 60_000
 
@@ -58,8 +56,11 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 
 @pytest.fixture
-def kafka(broker: Broker) -> KafkaConnection:
-    return KafkaConnection(config={"bootstrap.servers": broker.bootstrap})
+def kafka(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> KafkaConnection:
+    """How to reach the broker, for steps and for commands."""
+    connection = {"config": {"bootstrap.servers": broker.bootstrap}}
+    monkeypatch.setenv("RETRAIN_KAFKA", json.dumps(connection))
+    return KafkaConnection.of(connection, "the broker")
 
 
 @pytest.fixture
@@ -169,56 +170,20 @@ def test_what_is_produced_after_the_offsets_were_fixed_changes_nothing(
     monkeypatch.setenv("RETRAIN_HOME", str(tmp_path / "undisturbed"))
     undisturbed = land(window, kafka)
     monkeypatch.setenv("RETRAIN_HOME", str(tmp_path / "disturbed"))
-    kill_at("ml.landing.examples.read_ranges", 1, window, kafka)
+    kill_at(BEFORE_THE_FIRST_RECORD, "clicks", DATE)
     log.add_event(window.start_ms)
     log.flush()
 
     assert land(window, kafka) == undisturbed
 
 
+BEFORE_THE_FIRST_RECORD = Moment("land_examples", "ml.landing.examples.read_ranges")
 KILL_POINTS = {
-    "before the offsets are written": ("ml.landing.offsets.check_gap", 1),
-    "before the first record": ("ml.landing.examples.read_ranges", 1),
-    "in the middle": ("ml.landing.tally.Tally.add", 2),
-    "before the manifest": ("ml.landing.examples._sentence", 1),
+    "before the offsets are written": Moment("land_examples", "ml.landing.offsets.check_gap"),
+    "before the first record": BEFORE_THE_FIRST_RECORD,
+    "in the middle": Moment("land_examples", "ml.landing.tally.Tally.add", call=2),
+    "before the manifest": Moment("land_examples", "ml.landing.examples._sentence"),
 }
-PAUSE_AT = """
-import importlib, os, signal, sys
-from ml import steps
-from ml.connections import KAFKA_VARIABLE, KafkaConnection
-from ml.landing import topic
-
-def pausing(function, count):
-    def pause_or_call(*arguments):
-        nonlocal count
-        count -= 1
-        if not count:
-            print("here", flush=True)
-            signal.pause()
-        return function(*arguments)
-    return pause_or_call
-
-place, count, start, end = sys.argv[1:]
-*path, name = place.split(".")
-if path[-1][0].isupper():
-    owner = getattr(importlib.import_module(".".join(path[:-1])), path[-1])
-else:
-    owner = importlib.import_module(".".join(path))
-setattr(owner, name, pausing(getattr(owner, name), int(count)))
-topic.BATCH_RECORDS = 100
-steps.land_examples("clicks", start, end, kafka=KafkaConnection.from_variable(KAFKA_VARIABLE))
-"""
-
-
-def kill_at(place: str, call: int, window: Window, kafka: KafkaConnection) -> None:
-    """Land in a process of its own and SIGKILL it where it calls ``place`` for the n-th time."""
-    argv = [sys.executable, "-c", PAUSE_AT, place, str(call), *window.as_json().values()]
-    environment = {**os.environ, "RETRAIN_KAFKA": json.dumps({"config": kafka.plain()})}
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment) as landing:
-        assert landing.stdout is not None
-        assert landing.stdout.readline() == "here\n"
-        landing.send_signal(signal.SIGKILL)
-    assert landing.returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("point", KILL_POINTS.values(), ids=KILL_POINTS.keys())
@@ -228,14 +193,14 @@ def test_a_killed_landing_is_followed_by_one_with_the_same_digest(
     kafka: KafkaConnection,
     log: Log,
     monkeypatch: pytest.MonkeyPatch,
-    point: tuple[str, int],
+    point: Moment,
 ) -> None:
     log.add_day(window)
     monkeypatch.setenv("RETRAIN_HOME", str(tmp_path / "undisturbed"))
     undisturbed = land(window, kafka)
     monkeypatch.setenv("RETRAIN_HOME", str(tmp_path / "killed"))
 
-    kill_at(*point, window, kafka)
+    kill_at(point, "clicks", DATE)
 
     assert land(window, kafka) == undisturbed
     leftovers = [path for path in (tmp_path / "killed").rglob("*") if path.name.endswith(".partial")]
@@ -270,7 +235,6 @@ def test_the_command_line_and_the_steps_share_a_decision(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("RETRAIN_KAFKA", json.dumps({"config": kafka.plain()}))
     log.add_day(window, records=30)
     log.add_event(window.end_ms - 1, arrival=window.end_ms + 5_000 * MINUTE)
     log.flush()
