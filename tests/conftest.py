@@ -22,6 +22,7 @@ settings.load_profile("house")
 LONGEST_FIRST = (
     "integration/test_backfills.py",
     "integration/test_airflow_nights.py",
+    "integration/test_airflow_moves.py",
     "integration/test_walk.py",
     "integration/test_training.py",
     "integration/test_killed_steps.py",

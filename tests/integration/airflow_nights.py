@@ -21,7 +21,7 @@ from tests.demo.airflow_server import Airflow, running_airflow
 from tests.demo.clicks import Day
 from tests.demo.follow import FINISHED
 from tests.demo.produce import fill_topic
-from tests.demo.stack import BrokerName, Services, http_connection, pipeline_settings, running_services
+from tests.demo.stack import BrokerName, Services, pipeline_settings, running_services
 
 CLICKS = Path(__file__).parents[2] / "ml" / "pipelines" / "clicks"
 RECORDS = 8_000
@@ -99,7 +99,17 @@ class World:
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler have a DAG: it runs the last complete night at once."""
         self.airflow.wait_for_dag(dag_id)
-        self.api.patch(f"/dags/{dag_id}", json={"is_paused": False}).raise_for_status()
+        self._patch(dag_id, is_paused=False)
+
+    def pause(self, dag_id: str) -> None:
+        """Let the scheduler begin nothing more of a DAG."""
+        self._patch(dag_id, is_paused=True)
+
+    def only_run(self, dag_id: str) -> Run:
+        """The one run of a DAG, which the scheduler makes of itself once it has the DAG."""
+        self.unpause(dag_id)
+        self.wait_until(lambda: self.runs(dag_id), f"running {dag_id}")
+        return self.runs(dag_id)[0]
 
     def trigger(self, dag_id: str, **params: Any) -> Run:
         """Start a DAG by hand, whether it was paused or not."""
@@ -108,17 +118,16 @@ class World:
 
     def start(self, dag_id: str, **params: Any) -> Run:
         """Start a DAG that is not paused."""
-        asked = {"logical_date": None, "conf": params}
-        answer = self.api.post(f"/dags/{dag_id}/dagRuns", json=asked).raise_for_status()
+        answer = self.ask_for_run(dag_id, **params).raise_for_status()
         return Run(self, dag_id, answer.json()["dag_run_id"])
 
-    def connect(self, connection_id: str, address: str) -> None:
-        """Add a Connection to ``http://host:port``, as a person does under Admin."""
-        added = {"connection_id": connection_id, **http_connection(address)}
-        self.api.post("/connections", json={**added, "extra": None}).raise_for_status()
+    def ask_for_run(self, dag_id: str, night: str | None = None, **params: Any) -> httpx.Response:
+        """The answer to who starts a DAG by hand; a DAG that is paused lets the run wait."""
+        asked = {"logical_date": night, "conf": params}
+        return self.api.post(f"/dags/{dag_id}/dagRuns", json=asked)
 
     def connect_kafka(self, connection_id: str, bootstrap: str) -> None:
-        """The same to brokers."""
+        """Add a Connection to brokers, as a person does under Admin."""
         extra = json.dumps({"bootstrap.servers": bootstrap})
         added = {"connection_id": connection_id, "conn_type": "kafka", "extra": extra}
         self.api.post("/connections", json=added).raise_for_status()
@@ -150,6 +159,9 @@ class World:
         """The versions of a registered model."""
         client = MlflowClient(self.services.mlflow)
         return sorted(version.version for version in client.search_model_versions(f"name='{model}'"))
+
+    def _patch(self, dag_id: str, **settings: Any) -> None:
+        self.api.patch(f"/dags/{dag_id}", json=settings).raise_for_status()
 
 
 @dataclass(frozen=True)
@@ -269,13 +281,23 @@ def running_world(
     """
     with running_services(home, broker=broker) as services:
         fill_topic(days, services.bootstrap, "clicks", partitions=3)
-        everything = {"RETRAIN_HOME": str(home), **services.airflow_connections()}
-        everything |= {**ATTENTIVE, **SMALL, **pipeline_settings(broker), **environment}
-        with (
-            running_airflow(home / "airflow", everything, bundles=bundles) as airflow,
-            airflow.api() as api,
-        ):
-            yield World(services, airflow, api, Store(home / "store"))
+        with running_airflow_over(
+            services, home, {**pipeline_settings(broker), **environment}, bundles
+        ) as world:
+            yield world
+
+
+@contextmanager
+def running_airflow_over(
+    services: Services, home: Path, environment: Mapping[str, str], bundles: Any = None
+) -> Iterator[World]:
+    """Run an Airflow that knows these services while the block runs; see `running_world`."""
+    everything = {"RETRAIN_HOME": str(home), **services.airflow_connections(), **ATTENTIVE, **SMALL}
+    with (
+        running_airflow(home / "airflow", {**everything, **environment}, bundles=bundles) as airflow,
+        airflow.api() as api,
+    ):
+        yield World(services, airflow, api, Store(home / "store"))
 
 
 def copy_pipeline(folder: Path, name: str, **changes: dict[str, Any]) -> None:

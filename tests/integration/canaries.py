@@ -7,7 +7,6 @@ from dataclasses import KW_ONLY, dataclass
 from ml import release
 from ml.config import Canary, Pipeline, Realised, Rollout
 from ml.connections import ServingConnection
-from ml.release import Records
 from ml.release.rest import RestServer
 from ml.release.rollback import roll_back
 from ml.release.rollout.promotion import Verdict, promote_canary
@@ -49,10 +48,6 @@ class CanaryPlace(Place):
     @property
     def tracks(self) -> Tracks:
         return Tracks.of(self.pipeline, self.serving, self.canary)
-
-    @property
-    def records(self) -> Records:
-        return Records(self.pipeline, self.store)
 
     def push_with(self, push: release.Push, draft: Draft) -> None:
         release.push_canary(self.pipeline, push, self.tracks, self.mlflow, self.store, draft)

@@ -67,6 +67,10 @@ class Place:
     def ledger(self) -> Ledger:
         return Ledger(self.pipeline, self.store)
 
+    @property
+    def records(self) -> release.Records:
+        return release.Records(self.pipeline, self.store)
+
     def produce(
         self, kind: str, day: int, inputs: dict[str, Artifact | None], write: Callable[[Draft], None]
     ) -> Artifact:
@@ -80,8 +84,9 @@ class Place:
         examples = self.examples(day)
         statistics = self.produce("statistics", day, {"examples": examples}, lambda _: None)
         days = [{"day": str(day), "examples": examples, "statistics": statistics, "left_out": None}]
+        content = {"days": days, "holdout": holdout_of(day).as_json()}
         window = self.produce(
-            "training_window", day, {"examples": examples}, lambda draft: draft.write_json({"days": days})
+            "training_window", day, {"examples": examples}, lambda draft: draft.write_json(content)
         )
 
         def write(draft: Draft) -> None:
@@ -122,10 +127,8 @@ class Place:
     def push(
         self, day: int, model: Artifact, blessing: Artifact, production: Artifact, approval: str = ""
     ) -> Artifact:
-        window = day_of(day)
-        holdout = Window(window.end - (window.end - window.start) * 0.5, window.end)
         examples = self.store.open(self.examples(day))
-        push = release.Push(model, blessing, production, examples, holdout, approval=approval)
+        push = release.Push(model, blessing, production, examples, holdout_of(day), approval=approval)
         inputs: dict[str, Artifact | None] = {"model": model, "blessing": blessing}
         return self.produce("pushed_model", day, inputs, lambda draft: self.push_with(push, draft))
 
@@ -178,6 +181,11 @@ def day_of(day: int) -> Window:
 def version_of(day: int) -> int:
     """The number that the first publication of a day gets."""
     return int(f"{day_of(day).start:%Y%m%d}001")
+
+
+def holdout_of(day: int) -> Window:
+    window = day_of(day)
+    return Window(window.end - (window.end - window.start) * 0.5, window.end)
 
 
 def write_examples(pipeline: Pipeline, day: int, draft: Draft) -> None:

@@ -1,9 +1,7 @@
-"""Nights that Airflow runs from a Git bundle, and what else an operator does there."""
+"""Nights that Airflow runs from a Git bundle."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -15,13 +13,10 @@ import pytest
 
 from ml import steps
 from ml.artifact import Window
-from ml.connections import KafkaConnection, MlflowConnection, ServingConnection
+from ml.connections import KafkaConnection
 from tests.demo.clicks import Corruption, Day
 from tests.demo.follow import Backfill
 from tests.demo.kafka import Kafka, running_kafka
-from tests.demo.prometheus import INSTALL as INSTALL_MONITORING
-from tests.demo.prometheus import is_monitoring_installed
-from tests.demo.router import INSTALL, is_router_installed
 from tests.integration.airflow_nights import (
     ASK,
     RECORDS,
@@ -32,13 +27,9 @@ from tests.integration.airflow_nights import (
     processes_of,
     running_world,
 )
-from tests.integration.canaries import LIMITS, CanaryPlace
 from tests.integration.landed import Landing, answer_of, check_against, plain
-from tests.integration.moving import Step, asking
 from tests.integration.origin import Origin
-from tests.integration.publishing import Place
 from tests.integration.topic_kinds import MINUTE, Writer
-from tests.integration.trials import Trials, running_trials
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 
@@ -56,9 +47,7 @@ QUIET = {"info", "debug"}
 OURS = ("ml.", "retraining.")
 DAG, REPORTS = "retrain_clicks", "report_backfill_clicks"
 ARTIFACT_STEPS = [step for step in STEPS if step != "log_to_mlflow"]
-RETURNING, TRYING, STRUCK = "returning", "trying", "struck"
-ONE, TWO = 20261102001, 20261103001
-PUBLISHED = {ONE: "good", TWO: "better"}
+STRUCK = "struck"
 APPROVAL = "{verdicts: [BOOTSTRAP], response_hours: 2}"
 
 
@@ -88,19 +77,15 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Origin:
 
 @pytest.fixture(scope="module")
 def world(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """An Airflow with pipelines for clicks, without a Connection, training for ever, going back, on trial.
+    """An Airflow with pipelines for clicks, without a Connection, and training for ever.
 
     One more has a broker of its own, which fails. A person is asked before the first version of the clicks is
-    published, and before a promotion.
+    published.
     """
     home, pipelines = tmp_path_factory.mktemp("nights"), tmp_path_factory.mktemp("pipelines")
     copy_pipeline(pipelines, "lost", landing={"connection": "kafka_nowhere"})
     copy_pipeline(pipelines, "endless", training={"epochs": 1_000_000})
-    copy_pipeline(pipelines, RETURNING)
     copy_pipeline(pipelines, STRUCK, landing={"connection": "kafka_struck"})
-    rollout = LIMITS.model_dump() | {"poll_seconds": 1}
-    canary = {"share": 0.5, "servers": "one", "rollout": rollout}
-    copy_pipeline(pipelines, TRYING, serving={"canary": canary, "approval": {"verdicts": ["PROMOTE"]}})
     settings = {
         "RETRAIN_PIPELINES": str(pipelines),
         "RETRAIN_CLICKS__SERVING__APPROVAL": APPROVAL,
@@ -166,46 +151,6 @@ def let_newest_be_known(world: World, origin: Origin) -> None:
     world.wait_until(lambda: version() == origin.newest, f"aware of commit {origin.newest}")
 
 
-def only_run(world: World, dag_id: str) -> Run:
-    """The run of last night, which the scheduler makes of itself."""
-    world.unpause(dag_id)
-    world.wait_until(lambda: world.runs(dag_id), f"running {dag_id}")
-    return world.runs(dag_id)[0]
-
-
-@pytest.fixture(scope="module")
-def servers(world: World) -> tuple[ServingConnection, MlflowConnection]:
-    """Those of the nights."""
-    environment = world.services.command_line_connections()
-    serving = ServingConnection.of(json.loads(environment["RETRAIN_SERVING"]), "RETRAIN_SERVING")
-    return serving, MlflowConnection(uri=world.services.mlflow)
-
-
-@pytest.fixture(scope="module")
-def place(world: World, servers: tuple[ServingConnection, MlflowConnection], saved_models: Path) -> Place:
-    """A pipeline with two published versions, in the store of the nights."""
-    place = Place(world.store.root, RETURNING, *servers, saved_models, name=RETURNING)
-    for day, saved_model in ((2, PUBLISHED[ONE]), (3, PUBLISHED[TWO])):
-        place.night(day, saved_model)
-    return place
-
-
-@pytest.fixture(scope="module")
-def trials(
-    world: World,
-    servers: tuple[ServingConnection, MlflowConnection],
-    saved_models: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Trials]:
-    """A pipeline with one version for all users and one on trial beside it."""
-    place = CanaryPlace(world.store.root, TRYING, *servers, saved_models, name=TRYING)
-    for day, saved_model in ((2, PUBLISHED[ONE]), (3, PUBLISHED[TWO])):
-        place.night(day, saved_model)
-    with running_trials(tmp_path_factory.mktemp("trials"), place, world.services.serving) as trials:
-        world.connect("prometheus_default", trials.prometheus.address)
-        yield trials
-
-
 @pytest.fixture(scope="module")
 def broker(kafka_can_run: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """An Apache Kafka with last night's events. They are damaged: landing them is all that is to be seen."""
@@ -224,7 +169,7 @@ def struck(world: World, broker: Kafka) -> Run:
     """A night whose broker was killed, and is back when Airflow tries the landing again."""
     broker.nodes[1].crash()
     world.connect_kafka("kafka_struck", broker.bootstrap)
-    run = only_run(world, "retrain_struck")
+    run = world.only_run("retrain_struck")
     world.wait_until(lambda: run.states.get("land_examples") == "up_for_retry", "failing to land")
     broker.start(1)
     return run
@@ -375,7 +320,7 @@ def test_a_tasks_log_holds_nothing_but_what_concerns_the_night(nights: list[Run]
 @pytest.fixture(scope="module")
 def told(world: World, nights: list[Run]) -> Run:
     """The report of the backfill that made the nights."""
-    return only_run(world, REPORTS).wait()
+    return world.only_run(REPORTS).wait()
 
 
 def test_the_backfill_is_told_of(told: Run) -> None:
@@ -416,7 +361,7 @@ def test_what_a_person_rejects_is_not_pushed_and_the_message_says_who_it_was(
 
 
 def test_a_missing_connection_stops_the_night_at_once_and_says_what_to_add(world: World) -> None:
-    run = only_run(world, "retrain_lost").wait()
+    run = world.only_run("retrain_lost").wait()
 
     assert run.get()["state"] == "failed"
     assert run.states["land_examples"] == "failed"
@@ -427,7 +372,7 @@ def test_a_missing_connection_stops_the_night_at_once_and_says_what_to_add(world
 
 
 def test_a_training_that_is_marked_as_failed_ends_its_workers(world: World) -> None:
-    run = only_run(world, "retrain_endless")
+    run = world.only_run("retrain_endless")
     words = f"ml.training.child train {world.store.root}/endless/"
     world.wait_until(lambda: list(processes_of(words)), "training")
     assert list(processes_of(run.tasks["train_candidate"]["id"]))
@@ -454,89 +399,3 @@ def test_airflows_own_retry_lands_the_day_that_nothing_would_have_disturbed(
     monkeypatch.setenv("RETRAIN_HOME", str(tmp_path))
     kafka = KafkaConnection(config=plain(broker))
     assert steps.land_examples(STRUCK, **window.as_json(), kafka=kafka) == landing.artifact
-
-
-def test_a_roll_back_without_a_reason_is_refused_by_the_form(world: World, place: Place) -> None:
-    world.airflow.wait_for_dag(f"rollback_{RETURNING}")
-    asked = {"logical_date": None, "conf": {"to": "previous"}}
-
-    answer = world.api.post(f"/dags/rollback_{RETURNING}/dagRuns", json=asked)
-
-    assert (answer.status_code, "reason" in answer.text) == (400, True)
-    assert place.served() == TWO
-
-
-def test_the_dag_goes_back_under_load_and_the_ledger_names_its_run(
-    world: World, place: Place, tmp_path: Path
-) -> None:
-    world.airflow.wait_for_dag(f"rollback_{RETURNING}")
-
-    def go_back() -> Run:
-        return world.start(f"rollback_{RETURNING}", to="previous", reason="clicks fell").wait()
-
-    with asking(tmp_path, place, PUBLISHED, place.serving.rest, place.serving.grpc, rate=200) as users:
-        seen = users.watch(Step(TWO, ONE), go_back)
-
-    run = world.runs(f"rollback_{RETURNING}")[-1]
-    assert run.states == {"roll_back": "success"}
-    assert place.served() == ONE
-    moved = place.ledger.entries()[-1]
-    assert (moved["event"], moved["from"], moved["to"], moved["reason"]) == ("moved", TWO, ONE, "clicks fell")
-    assert run.run_id in moved["who"]
-    assert (seen.failed, seen.wrong) == ([], [])
-    print(
-        f"{seen.asked} requests, {seen.rate:.0f} a second; the last answer of the old version came "
-        f"{seen.last_old_seconds:.1f} s after the trigger"
-    )
-
-
-def test_housekeeping_removes_what_a_lost_writer_left_and_a_dry_run_only_says_so(
-    world: World, place: Place
-) -> None:
-    dag_id, served = f"housekeeping_{RETURNING}", place.served()
-    lost = leave_unfinished(place)
-
-    swept = only_run(world, dag_id).wait()
-
-    assert swept.states == {"plan_housekeeping": "success", "housekeep": "success"}
-    assert not lost.exists()
-    assert "its writer was lost on" in swept.log_text("plan_housekeeping")
-    assert "1 artifact would be removed" in swept.get()["note"]
-
-    leave_unfinished(place)
-    said = world.start(dag_id, dry_run=True).wait()
-
-    assert "1 artifact would be removed" in said.output("housekeep")["summary"]
-    assert lost.exists()
-    assert place.served() == served
-
-
-@pytest.mark.skipif(not is_router_installed(), reason=INSTALL)
-@pytest.mark.skipif(not is_monitoring_installed(), reason=INSTALL_MONITORING)
-def test_a_promotion_waits_for_a_person_and_the_ledger_says_for_whom(world: World, trials: Trials) -> None:
-    place, dag_id = trials.place, f"rollout_{TRYING}"
-    world.airflow.wait_for_dag(dag_id)
-    assert trials.judge(TWO).judgement.decision == "PROMOTE"
-
-    run = world.start(dag_id)
-    question = run.wait_for_question()
-
-    assert question["subject"] == f"Let version {TWO} of {TRYING} answer all users?"
-    assert question["body"].startswith(f"## PROMOTE: version {TWO} beside {ONE}")
-    assert (place.served(), place.on_canary()) == (ONE, TWO)
-
-    run.answer("Approve")
-    run.wait()
-
-    assert run.states["promote_canary"] == "success"
-    assert (place.served(), place.on_canary()) == (TWO, None)
-    assert place.ledger.entries()[-1]["reason"].startswith("approved by admin at ")
-
-
-def leave_unfinished(place: Place) -> Path:
-    """What is left of a writer that was killed three days ago."""
-    lost = place.store.root / RETURNING / "model" / "2026-11-02-lost.partial"
-    lost.mkdir(parents=True)
-    then = (datetime.now(timezone.utc) - timedelta(days=3)).timestamp()
-    os.utime(lost, (then, then))
-    return lost

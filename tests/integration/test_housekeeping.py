@@ -23,7 +23,6 @@ from ml.__main__ import main
 from ml.config import Approval, Housekeeping
 from ml.errors import Removed
 from ml.housekeeping import House, housekeep, plan_housekeeping
-from ml.release import Records
 from ml.release.golden_version import set_golden
 from ml.release.rollback import roll_back
 from ml.release.rpc import predict_request
@@ -58,13 +57,9 @@ def place(world: World, tmp_path_factory: pytest.TempPathFactory) -> Place:
     for day in range(2, 7):
         place.night(day)
     golden = Wish(to=str(ONE), reason="two calm weeks", who="a person")
-    set_golden(golden, records_of(place), place.serving, place.mlflow)
+    set_golden(golden, place.records, place.serving, place.mlflow)
     load(place, TWO)
     return place
-
-
-def records_of(place: Place) -> Records:
-    return Records(place.pipeline, place.store)
 
 
 def house_of(place: Place) -> House:
@@ -87,7 +82,7 @@ class Asked:
 
     def __init__(self, place: Place, face: str) -> None:
         self.face, self._place = face, place
-        known = records_of(place).known_answers.read(FIVE)
+        known = place.records.known_answers.read(FIVE)
         assert known is not None
         self._columns = {name: values[:1] for name, values in known[0].items()}
         self._client = httpx.Client(base_url=place.serving.rest, timeout=60)
@@ -181,7 +176,7 @@ def test_models_in_service_stay_with_all_that_they_were_made_from(place: Place) 
     housekeep(house_of(place), LATER)
 
     for number in (ONE, FOUR, FIVE):
-        version = records_of(place).versions.find(number)
+        version = place.records.versions.find(number)
         assert version is not None
         window = place.store.manifest(version.model).identity.inputs["training_window"]
         assert window is not None
@@ -205,10 +200,10 @@ def test_the_ways_back_stay_open_and_a_way_that_is_gone_says_so(place: Place) ->
     housekeep(house_of(place), LATER)
 
     for to in ("golden", str(FIVE)):
-        done = roll_back(Wish(to, "to see", "a person"), records_of(place), place.serving, place.mlflow)
+        done = roll_back(Wish(to, "to see", "a person"), place.records, place.serving, place.mlflow)
         assert place.served() == done.version
     with pytest.raises(Removed, match=f"was removed by housekeeping on .* are there: {FIVE}, {FOUR}, {ONE}"):
-        roll_back(Wish(str(TWO), "to see", "a person"), records_of(place), place.serving, place.mlflow)
+        roll_back(Wish(str(TWO), "to see", "a person"), place.records, place.serving, place.mlflow)
     assert place.served() == FIVE
 
 

@@ -12,7 +12,6 @@ from mlflow import MlflowClient
 
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import Misconfigured, StoreCorrupted, Unavailable, Withheld
-from ml.release import Records
 from ml.release.failures import WrongAnswers
 from ml.release.fence import check_not_rolled_back
 from ml.release.golden_version import kept_versions, readmit, set_golden
@@ -70,15 +69,11 @@ def unreachable() -> MlflowConnection:
     return MlflowConnection(uri=f"http://127.0.0.1:{free_port()}")
 
 
-def records_of(place: Place) -> Records:
-    return Records(place.pipeline, place.store)
-
-
 def go_back(
     place: Place, to: str, reason: str = "clicks fell", mlflow: MlflowConnection | None = None, **more: Any
 ) -> RolledBack:
     wish = Wish(to, reason, "ada", **more)
-    return roll_back(wish, records_of(place), place.serving, mlflow or place.mlflow)
+    return roll_back(wish, place.records, place.serving, mlflow or place.mlflow)
 
 
 def said(place: Place, since: int) -> list[dict[str, Any]]:
@@ -155,7 +150,7 @@ def test_without_mlflow_users_come_first_and_the_alias_follows_later(
     assert go_back(place, "previous", mlflow=unreachable).aliased is False
     assert place.served() == TWO
     assert said(place, before)[-1]["alias"] is False
-    found = reconcile(records_of(place), place.serving, place.mlflow)
+    found = reconcile(place.records, place.serving, place.mlflow)
     assert (found.server, found.registry, found.ledger, found.agree) == (
         str(TWO),
         str(THREE),
@@ -164,10 +159,10 @@ def test_without_mlflow_users_come_first_and_the_alias_follows_later(
     )
     assert found.command == "python -m ml reconcile --pipeline clicks --settle"
 
-    settle(records_of(place), place.serving, place.mlflow)
+    settle(place.records, place.serving, place.mlflow)
     assert said(place, before)[-1]["event"] == "settled"
     assert aliased(registry, place, "production")["serving.version"] == str(TWO)
-    assert reconcile(records_of(place), place.serving, place.mlflow).agree
+    assert reconcile(place.records, place.serving, place.mlflow).agree
 
 
 def test_a_torn_line_is_named_and_everybody_agrees_all_the_same(
@@ -177,12 +172,12 @@ def test_a_torn_line_is_named_and_everybody_agrees_all_the_same(
     with place.ledger.path.open("ab") as file:
         file.write(b'{"event": "mov')
 
-    assert reconcile(records_of(place), place.serving, place.mlflow).agree
+    assert reconcile(place.records, place.serving, place.mlflow).agree
     assert f"a torn line of 14 bytes after line {lines}: a writer was killed" in caplog.text
 
     go_back(place, "previous")
     caplog.clear()
-    assert reconcile(records_of(place), place.serving, place.mlflow).agree
+    assert reconcile(place.records, place.serving, place.mlflow).agree
     assert "torn line" not in caplog.text
 
 
@@ -231,11 +226,11 @@ def test_a_roll_back_that_was_killed_and_never_tried_again_is_settled_by_the_nex
     die(place, death)
     served = place.served()
 
-    settle(records_of(place), place.serving, place.mlflow)
+    settle(place.records, place.serving, place.mlflow)
 
     assert place.served() == served
     assert aliased(registry, place, "production")["serving.version"] == str(served)
-    assert reconcile(records_of(place), place.serving, place.mlflow).agree
+    assert reconcile(place.records, place.serving, place.mlflow).agree
 
 
 def test_a_run_that_is_repeated_moves_nothing_a_second_time(place: Place):
@@ -260,7 +255,7 @@ def restore(place: Place, lines: bytes, head: bytes) -> None:
 
 
 def check(place: Place, number: int) -> None:
-    version = records_of(place).versions.find(number)
+    version = place.records.versions.find(number)
     assert version is not None
     check_not_rolled_back(version, rolled_back(place.ledger.entries()))
 
@@ -269,12 +264,12 @@ def test_a_label_that_a_stranger_moved_is_named_with_the_one_safe_command(place:
     with ModelServer(place.serving, place.model) as server:
         server.apply(server.entry().labelled(TWO, "stable"), 60)
 
-    found = reconcile(records_of(place), place.serving, place.mlflow)
+    found = reconcile(place.records, place.serving, place.mlflow)
     assert (found.server, found.registry, found.ledger) == (str(TWO), str(THREE), str(THREE))
     assert f"rollback --pipeline clicks --to {THREE}" in found.command
 
     go_back(place, str(THREE), "reconcile: somebody moved the label")
-    assert reconcile(records_of(place), place.serving, place.mlflow).agree
+    assert reconcile(place.records, place.serving, place.mlflow).agree
 
 
 def test_an_alias_that_a_stranger_moved_is_brought_back_by_the_safe_command(
@@ -284,10 +279,10 @@ def test_an_alias_that_a_stranger_moved_is_brought_back_by_the_safe_command(
     first = next(version for version in versions if version.tags["serving.version"] == str(ONE))
     registry.set_registered_model_alias(place.model, "production", first.version)
 
-    found = reconcile(records_of(place), place.serving, place.mlflow)
+    found = reconcile(place.records, place.serving, place.mlflow)
     assert (found.registry, found.agree) == (str(ONE), False)
     go_back(place, str(THREE), "reconcile: somebody moved the alias")
-    assert reconcile(records_of(place), place.serving, place.mlflow).agree
+    assert reconcile(place.records, place.serving, place.mlflow).agree
 
 
 def test_a_model_server_that_is_down_moves_nothing(place: Place):
@@ -297,9 +292,9 @@ def test_a_model_server_that_is_down_moves_nothing(place: Place):
     before = place.ledger.entries()
 
     with pytest.raises(Unavailable, match="Is it running"):
-        roll_back(Wish("previous", "clicks fell", "ada"), records_of(place), down, place.mlflow)
+        roll_back(Wish("previous", "clicks fell", "ada"), place.records, down, place.mlflow)
     assert place.ledger.entries() == before
-    assert "does not say" in reconcile(records_of(place), down, place.mlflow).finding
+    assert "does not say" in reconcile(place.records, down, place.mlflow).finding
 
 
 def test_what_was_rolled_back_is_withheld_until_a_person_readmits_it_and_others_may_come(
@@ -320,12 +315,12 @@ def test_what_was_rolled_back_is_withheld_until_a_person_readmits_it_and_others_
     assert place.served() == TWO
 
     older = place.ledger.path.read_bytes(), place.ledger.chain.head_path.read_bytes()
-    readmit(Wish(str(THREE), "it was the client", "ada"), records_of(place), place.serving, place.mlflow)
+    readmit(Wish(str(THREE), "it was the client", "ada"), place.records, place.serving, place.mlflow)
     whole = place.ledger.path.read_bytes(), place.ledger.chain.head_path.read_bytes()
     restore(place, *older)
-    assert "has no such line" in reconcile(records_of(place), place.serving, place.mlflow).registry
+    assert "has no such line" in reconcile(place.records, place.serving, place.mlflow).registry
     restore(place, *whole)
-    assert reconcile(records_of(place), place.serving, place.mlflow).agree
+    assert reconcile(place.records, place.serving, place.mlflow).agree
 
     place.push(4, **place.prepare_again(4, "better", attempt=3))
     assert place.served() == THREE
@@ -335,29 +330,29 @@ def test_the_golden_version_stays_loaded_and_the_way_back_to_it_is_rehearsed(
     place: Place, tmp_path: Path, registry: MlflowClient
 ):
     # The last test of this place: it has a golden version from here on.
-    set_golden(Wish(str(ONE), "two calm weeks", "ada"), records_of(place), place.serving, place.mlflow)
+    set_golden(Wish(str(ONE), "two calm weeks", "ada"), place.records, place.serving, place.mlflow)
     place.night(5, "better")
 
     assert listed(place) == ((ONE, THREE, FOUR), {"stable": FOUR, "golden": ONE})
     assert aliased(registry, place, "golden")["serving.version"] == str(ONE)
-    assert kept_versions(records_of(place)) == {
+    assert kept_versions(place.records) == {
         FOUR: ["served under the label stable"],
         THREE: ["where a roll-back to previous leads"],
         ONE: ["golden"],
     }
     with running_serving(tmp_path / "scratch") as scratch:
-        rehearsed = rehearse_golden(records_of(place), place.serving, scratch)
+        rehearsed = rehearse_golden(place.records, place.serving, scratch)
         assert list((scratch.models_dir / place.model).iterdir()) == []
         assert (rehearsed["version"], rehearsed["passed"]) == (ONE, True)
-        assert read_rehearsal(records_of(place)) == rehearsed
+        assert read_rehearsal(place.records) == rehearsed
 
         (place.serving.models_dir / place.model / str(ONE) / "saved_model.pb").write_bytes(b"damaged")
         with pytest.raises(StoreCorrupted):
-            rehearse_golden(records_of(place), place.serving, scratch)
-    damaged = read_rehearsal(records_of(place))
+            rehearse_golden(place.records, place.serving, scratch)
+    damaged = read_rehearsal(place.records)
     assert damaged is not None
     assert (damaged["passed"], "is not the file that was published" in damaged["problem"]) == (False, True)
 
     assert go_back(place, "golden").version == ONE
     with pytest.raises(Misconfigured, match="same rest and grpc and models_dir"):
-        rehearse_golden(records_of(place), place.serving, place.serving)
+        rehearse_golden(place.records, place.serving, place.serving)

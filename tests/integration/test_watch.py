@@ -17,7 +17,7 @@ from ml.config import Canary, Pipeline, Watch
 from ml.connections import MlflowConnection, PrometheusConnection
 from ml.errors import Misconfigured
 from ml.manifest import SCHEME
-from ml.release import Records, rollback
+from ml.release import rollback
 from ml.release.golden_version import readmit
 from ml.release.reconciliation import reconcile, settle
 from ml.release.router import set_share
@@ -56,10 +56,6 @@ class WatchedPlace(Place):
         plain = super().pipeline
         watch = Watch(alerts=("UsersSeeErrors",))
         return plain.model_copy(update={"serving": plain.serving.model_copy(update={"watch": watch})})
-
-    @property
-    def records(self) -> Records:
-        return Records(self.pipeline, self.store)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from tests.demo.model_server.process import ModelServerProcess
 from tests.demo.prometheus import running_mtail, running_prometheus
 from tests.demo.router import Router, running_router
 from tests.integration.canaries import CanaryPlace
+from tests.integration.publishing import Place
 
 LOOKS, REQUESTS = 30, 60
 
@@ -25,7 +26,7 @@ LOOKS, REQUESTS = 30, 60
 class Trials:
     """A place, the router before it and the Prometheus that watches."""
 
-    place: CanaryPlace
+    place: Place
     router: Router
     prometheus: PrometheusConnection
 

@@ -6,7 +6,6 @@ import json
 import shutil
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,7 @@ from ml.__main__ import STOPPED, main
 from ml.pipelines import load_pipeline
 from ml.release import Records
 from ml.store import Store
-from tests.ml.release.published import publish
+from tests.ml.release.published import publish, write_at
 
 CLICKS = Path(__file__).parents[3] / "ml" / "pipelines" / "clicks"
 FIRST, SECOND = 20261101001, 20261102001
@@ -37,17 +36,6 @@ def records(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> Re
         write_at(moment, monkeypatch)
         publish(records, day)
     return records
-
-
-def write_at(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the ledger's lines be of a moment."""
-
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Clock:
-            return cls.fromisoformat(moment).astimezone(tz)
-
-    monkeypatch.setattr("ml.release.ledger.datetime", Clock)
 
 
 def tear(records: Records) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
+from typing import Any
+
+import pytest
 
 from ml.artifact import Window
 from ml.manifest import Identity
@@ -31,3 +34,14 @@ def give_users(records: Records, version: Version, action: str, reason: str) -> 
     move = Move(action, label, version, before, "ada", reason)  # type: ignore[arg-type]
     records.ledger.append("moving", move)
     records.ledger.record(move)
+
+
+def write_at(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the ledger's lines be of a moment."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Clock:
+            return cls.fromisoformat(moment).astimezone(tz)
+
+    monkeypatch.setattr("ml.release.ledger.datetime", Clock)
