@@ -14,7 +14,15 @@ from prometheus_client import CollectorRegistry, Gauge, start_http_server
 from tests.demo.__main__ import wanted_scenario
 from tests.demo.alertmanager import running_alertmanager
 from tests.demo.canary import scenario
-from tests.demo.canary.outcome import expected_moves, missing_messages, wrong_answers, wrong_moves
+from tests.demo.canary.outcome import (
+    ALERT,
+    expected_moves,
+    find_wrong,
+    judge_story,
+    missing_messages,
+    wrong_answers,
+    wrong_moves,
+)
 from tests.demo.canary.story import three_nights, version_of
 from tests.demo.canary.timeline import MEASURES, Moment, describe, print_timeline
 from tests.demo.canary.traffic import Answered, count_answers, questions_of
@@ -35,6 +43,9 @@ ADVICE = (
     "model that serves grows old."
 )
 ONE, TWO, THREE = map(version_of, NIGHTS)
+
+
+GOOD_ANSWERS = (("a", "stable", "ok", 200), ("b", "canary", "failed", 200))
 
 
 def line(action: str, label: str, version: int, event: str = "moved") -> dict[str, Any]:
@@ -93,10 +104,8 @@ def test_a_users_answer_and_its_track_are_joined_by_trace_and_a_failure_behind_i
 
 
 def test_an_error_that_stables_users_saw_is_told(tmp_path):
-    good = (("a", "stable", "ok", 200), ("b", "canary", "failed", 200))
-
-    assert wrong_answers(answers_to(tmp_path, *good)) == []
-    assert wrong_answers(answers_to(tmp_path, *good, ("c", "stable", "failed", 503))) == [
+    assert wrong_answers(answers_to(tmp_path, *GOOD_ANSWERS)) == []
+    assert wrong_answers(answers_to(tmp_path, *GOOD_ANSWERS, ("c", "stable", "failed", 503))) == [
         "users of stable: expected no error, found 1 in 2 requests, most often 503"
     ]
 
@@ -135,6 +144,47 @@ def test_a_message_that_did_not_come_is_told():
     assert missing_messages(slack, NIGHTS) == [
         f"Slack: expected a message with '{THREE} of clicks is served to all users', found none"
     ]
+
+
+def told_of_all() -> Slack:
+    slack = Slack("nowhere")
+    for text in (f"canary {TWO} of clicks is withdrawn", f"{THREE} of clicks is served to all users", ALERT):
+        slack.tell(text)
+    return slack
+
+
+def test_the_demo_succeeds_if_the_story_came_out(tmp_path, capsys):
+    lines = [line(*move) for move in expected_moves(NIGHTS)]
+
+    assert judge_story(find_wrong(lines, answers_to(tmp_path, *GOOD_ANSWERS), told_of_all(), NIGHTS)) == 0
+    assert "All of it came out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("number", "move"),
+    [
+        (2, ("promote", "stable", TWO)),  # the bad version goes to all users
+        (2, ("push", "canary", THREE)),  # it is held, and the next night's takes its place
+        (4, ("withdraw", "canary", THREE)),  # the healthy one is taken back
+        (1, ("push", "stable", TWO)),  # nobody tries it first
+    ],
+)
+def test_the_demo_fails_if_a_version_ends_where_it_should_not(tmp_path, capsys, number, move):
+    lines = [line(*each) for each in expected_moves(NIGHTS)]
+    lines[number] = line(*move)
+
+    assert judge_story(find_wrong(lines, answers_to(tmp_path, *GOOD_ANSWERS), told_of_all(), NIGHTS)) == 1
+    assert f"found [{('push', 'stable', ONE)}" in capsys.readouterr().out
+
+
+def test_the_demo_fails_if_a_user_saw_an_error_or_nobody_was_told(tmp_path, capsys):
+    lines = [line(*each) for each in expected_moves(NIGHTS)]
+    answered = answers_to(tmp_path, *GOOD_ANSWERS, ("c", "stable", "failed", 503))
+
+    assert judge_story(find_wrong(lines, answered, Slack("nowhere"), NIGHTS)) == 1
+    said = capsys.readouterr().out
+    assert "users of stable: expected no error, found 1" in said
+    assert said.count("Slack: expected a message with") == 3
 
 
 def test_users_ask_with_every_feature_and_as_themselves():

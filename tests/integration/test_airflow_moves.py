@@ -241,7 +241,7 @@ def test_a_trial_that_nobody_asks_is_held_and_a_person_is_told(world: World, sil
     assert run.get()["note"] == f"Trial: {judgement['summary']}"
     told = run.log_text("tell_that_it_is_held")
     assert f"canary {TWO} of {SILENT}, HOLD: no decision after " in told
-    assert "nobody has asked the canary: nothing is known of it" in told
+    assert "minutes; nobody has asked the canary: nothing is known of it. Is the router up" in told
     assert (silent.served(), silent.on_canary()) == (ONE, TWO)
     assert read_share(silent.pipeline, silent.serving) == 0.5
 

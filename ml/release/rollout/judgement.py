@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ml.config import Rollout
-from ml.release.rollout.findings import compare
+from ml.release.rollout.findings import Finding, compare
 from ml.release.rollout.observations import Observations
 
 Decision = Literal["PROMOTE", "ROLL_BACK", "HOLD", "WAIT"]
@@ -37,13 +38,20 @@ def judge(seen: Observations, limits: Rollout) -> Judgement:
     findings = compare(limits, seen)
     if worse := [finding.sentence for finding in findings if finding.state == "worse"]:
         return Judgement("ROLL_BACK", tuple(worse))
-    missing = _missing_traffic(seen, limits)
-    pending = [*missing, *(finding.sentence for finding in findings if finding.state == "open")]
+    pending = _pending(seen, limits, findings)
     if not pending:
         return Judgement("PROMOTE", tuple(finding.sentence for finding in findings))
     if seen.minutes < limits.max_minutes:
         return Judgement("WAIT", tuple(pending))
     return Judgement("HOLD", (f"no decision after {seen.minutes:.0f} minutes", *pending))
+
+
+def _pending(seen: Observations, limits: Rollout, findings: Sequence[Finding]) -> list[str]:
+    """What is missing for a promotion. Of no answers at all, a comparison would only say so once more."""
+    missing = _missing_traffic(seen, limits)
+    if seen.problem or not seen.canary.failures.total:
+        return missing
+    return [*missing, *(finding.sentence for finding in findings if finding.state == "open")]
 
 
 def _missing_traffic(seen: Observations, limits: Rollout) -> list[str]:

@@ -64,6 +64,28 @@ def missing_messages(slack: Slack, nights: Sequence[Night]) -> list[str]:
     ]
 
 
+def find_wrong(
+    lines: Sequence[Mapping[str, Any]],
+    answered: Mapping[str, Answered],
+    slack: Slack,
+    nights: Sequence[Night],
+) -> list[str]:
+    """Where ledger, users and people do not tell the story."""
+    return [*wrong_moves(lines, nights), *wrong_answers(answered), *missing_messages(slack, nights)]
+
+
+def judge_story(wrong: Sequence[str]) -> int:
+    """Say whether the story came out. The exit code says the same."""
+    print(
+        "\nNot as expected:"
+        if wrong
+        else "\nAll of it came out as the data and the users' answers cause it.",
+        *wrong,
+        sep="\n",
+    )
+    return 1 if wrong else 0
+
+
 def print_answers(answered: Mapping[str, Answered]) -> None:
     """What the users of each track got, by their own count."""
     print("\nWhat users got, by their own count; their track by the router's log:\n")

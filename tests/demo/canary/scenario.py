@@ -16,11 +16,10 @@ from tests.demo import report
 from tests.demo.airflow_server import Airflow, running_airflow
 from tests.demo.canary.outcome import (
     ALERT,
-    missing_messages,
+    find_wrong,
+    judge_story,
     print_answers,
     print_messages,
-    wrong_answers,
-    wrong_moves,
 )
 from tests.demo.canary.panels import draw_dashboard
 from tests.demo.canary.rollouts import follow_rollout
@@ -127,15 +126,7 @@ def conclude(world: World, nights: list[Night], answers: Path) -> int:
     print(f"\nThe panels of Grafana's dashboard over the same time: {picture}")
     print_answers(answered)
     print_messages(slack)
-    wrong += [*wrong_moves(lines, nights), *wrong_answers(answered), *missing_messages(slack, nights)]
-    print(
-        "\nNot as expected:"
-        if wrong
-        else "\nAll of it came out as the data and the users' answers cause it.",
-        *wrong,
-        sep="\n",
-    )
-    return 1 if wrong else 0
+    return judge_story([*wrong, *find_wrong(lines, answered, slack, nights)])
 
 
 @contextmanager
