@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from contextlib import AbstractContextManager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from tests.demo import nights
 from tests.demo.canary import scenario as canary
 from tests.demo.setup import MARKER, Say, Setup
 from tests.demo.stack import Ports, wanted_broker
-from tests.demo.story import last_complete_days
+from tests.demo.story import last_settled_days
 
 PARTS = ("store", "airflow", "mlflow", "serving", "kafka", "tracks", "users", "logs")
 NEEDED_GIB = 3
@@ -63,7 +64,8 @@ def run(home: Path) -> int:
     scenario.check()
     check_space(home)
     clean(home)
-    setup = Setup(home, name, last_complete_days(scenario.DAYS), Ports.choose({}), broker)
+    first = last_settled_days(scenario.DAYS, datetime.now(timezone.utc))
+    setup = Setup(home, name, first, Ports.choose({}), broker)
     setup.write()
     started = time.monotonic()
     return scenario.run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
+from ml.pipelines import load_pipeline
 from tests.demo.clicks import Corruption, Day
 
 PIPELINE = "clicks"
@@ -42,6 +43,7 @@ def five_nights(first: date, records: int = RECORDS) -> list[Night]:
     ]
 
 
-def last_complete_days(number: int) -> date:
-    """The first of so many days that end with yesterday, in UTC."""
-    return datetime.now(timezone.utc).date() - timedelta(days=number)
+def last_settled_days(number: int, now: datetime) -> date:
+    """The first of so many days, in UTC; the last is the newest for which no night waits any more."""
+    settle = timedelta(minutes=load_pipeline(PIPELINE).landing.settle_minutes)
+    return (now.astimezone(timezone.utc) - settle).date() - timedelta(days=number)
