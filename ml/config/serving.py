@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ml.config.canary import Canary
 from ml.config.section import Count, Positive, Section
 
-# In YAML it wants quotes: without them 10:30 is the number 630.
-TimeOfDay = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 AlertName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -78,7 +78,7 @@ class Serving(Section):
     golden_requests: Count = 100
     connection: str = Field("serving_default", exclude=True)
     keep_versions: Count = Field(5, exclude=True)
-    published_by: TimeOfDay = Field("06:00", exclude=True)
+    published_by: str = Field("06:00", exclude=True)
     blocked_nights: Count = Field(3, exclude=True)
     canary: Canary | None = Field(None, exclude=True)
     approval: Approval | None = Field(None, exclude=True)
@@ -89,6 +89,14 @@ class Serving(Section):
         """The Airflow Connections of the model servers: ``serving``, and ``canary`` if that has its own."""
         own = {"canary": self.canary.connection} if self.canary and self.canary.servers == "two" else {}
         return {"serving": self.connection, **own}
+
+    @field_validator("published_by", mode="before")
+    @classmethod
+    def _time_of_day(cls, value: object) -> object:
+        # YAML reads 10:30 without quotes as the number 630.
+        if not isinstance(value, str) or not TIME_OF_DAY.fullmatch(value):
+            raise ValueError(f'expected a time of day in quotes, such as "06:00", found {value!r}')
+        return value
 
     @model_validator(mode="after")
     def _two_labels(self) -> Self:
