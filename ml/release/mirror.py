@@ -46,8 +46,9 @@ def catch_up(lines: Sequence[Line], registry: Registry) -> list[Line]:
 
 
 def describe(line: Line) -> str:
-    """A decision in a few words."""
-    return f"{line['action']} of {line['to']}, {line['time'][:19]} by {line['who']}"
+    """A move or a decision in a few words."""
+    whose = "of" if line["event"] == "noted" else "to"
+    return f"{line['action']} {whose} {line['to']}, {line['time'][:19]} by {line['who']}"
 
 
 def mirror_decision(line: Line, ledger: Ledger, model: str, mlflow: MlflowConnection) -> bool:

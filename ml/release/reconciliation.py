@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import RetrainingError
-from ml.release.mirror import catch_up, describe, unheard
+from ml.release.history import Line
+from ml.release.mirror import describe, unheard
 from ml.release.production import Records, publication_lock
 from ml.release.registry import Registry
 from ml.release.rest import RestServer
@@ -30,7 +31,7 @@ class Reconciliation:
         finding: what that means, in a sentence.
         command: the one safe command; empty if there is nothing to do.
         stray_share: the share of users whom the router sends to a canary although none is on trial.
-        unheard: decisions in the ledger that the registry has not heard of, because MLflow did not answer.
+        unheard: moves and decisions that the registry has not heard of, because MLflow did not answer.
     """
 
     server: str
@@ -135,23 +136,6 @@ def strayed(share: float) -> str:
     )
 
 
-def tell_unheard(records: Records, serving: ServingConnection, mlflow: MlflowConnection) -> list[str]:
-    """Tell the registry what it has not heard of, and nothing else.
-
-    Returns:
-        What that was, in words.
-
-    Raises:
-        Unavailable: if MLflow does not answer.
-    """
-    from ml.release.tracking import open_mlflow
-
-    model = records.pipeline.serving.model
-    with records.store.lock(publication_lock(serving)), open_mlflow(mlflow, patient=False) as client:
-        told = catch_up(records.ledger.entries(), Registry(client, model))
-    return [describe(line) for line in told]
-
-
 def settle(records: Records, serving: ServingConnection, mlflow: MlflowConnection) -> None:
     """Finish a lost move, tell the registry what it has not heard of, close a stray share, as a night would.
 
@@ -187,10 +171,17 @@ def _ask_registry(records: Records, mlflow: MlflowConnection) -> Sight:
         with open_mlflow(mlflow, patient=False) as client:
             registry = Registry(client, records.pipeline.serving.model)
             records.check_mirror(registry)
-            missed = tuple(describe(line) for line in unheard(records.ledger.entries(), registry))
-            return replace(_version_of(records, registry.production_digest()), unheard=missed)
+            missed = [*_left_behind(records), *unheard(records.ledger.entries(), registry)]
+            seen = _version_of(records, registry.production_digest())
+            return replace(seen, unheard=tuple(map(describe, missed)))
     except RetrainingError as error:
         return Sight(None, str(error))
+
+
+def _left_behind(records: Records) -> list[Line]:
+    """The last move, if it came to its end without MLflow: its alias has yet to follow."""
+    last = records.ledger.on_the_way
+    return [last] if last and last["event"] == "moved" else []
 
 
 def _version_of(records: Records, digest: str | None) -> Sight:

@@ -209,7 +209,20 @@ def test_what_mlflow_has_missed_is_told_before_the_next_decision_and_by_settling
     head = MlflowClient(place.mlflow.uri).get_registered_model(MODEL).tags["ledger.head"]
     assert (len(place.ledger.entries()), int(head.split()[0])) == (lines + 3, lines + 3)
     assert reconcile(place.records, place.serving, place.mlflow).agree
-    rollback.roll_back(Wish(str(THREE), "back", "ada"), place.records, place.serving, place.mlflow)
+
+
+def test_a_roll_back_without_mlflow_is_followed_by_its_alias_at_the_next_look(watched: Watched):
+    place = watched.place
+    away = MlflowConnection(uri="http://127.0.0.1:9")
+    rollback.roll_back(Wish(str(THREE), "back", "ada"), place.records, place.serving, away)
+    assert place.ledger.entries()[-1]["alias"] is False
+
+    news = [watched.look().news for _ in range(2)]
+
+    assert [len(told) for told in news] == [1, 0]
+    assert f"MLflow did not answer at the time, and was told now: rollback to {THREE}" in news[0][0]
+    assert watched.said()[-1] == ("settled", "rollback", THREE)
+    assert reconcile(place.records, place.serving, place.mlflow).agree
 
 
 def test_a_share_that_is_left_open_is_a_difference_which_settling_ends(watched: Watched):

@@ -13,7 +13,7 @@ from ml.config import Serving
 from ml.connections import MlflowConnection, PrometheusConnection, ServingConnection
 from ml.errors import Misconfigured, RetrainingError, Withheld
 from ml.release.production import Records, publication_lock
-from ml.release.reconciliation import Reconciliation, reconcile, strayed, tell_unheard
+from ml.release.reconciliation import Reconciliation, reconcile, settle, strayed
 from ml.release.rest import RestServer
 from ml.release.rollback import roll_back
 from ml.release.router import close_stray_share
@@ -159,16 +159,17 @@ def _mend(found: Look, records: Records, servers: Servers) -> tuple[Concern, ...
     if compared is None:
         return ()
     closed = (_close(compared.stray_share, records, servers),) if compared.stray_share else ()
-    return (*closed, *(_tell_unheard(records, servers) if compared.unheard else ()))
+    told = _tell_mlflow("; ".join(compared.unheard), records, servers) if compared.unheard else ()
+    return (*closed, *told)
 
 
-def _tell_unheard(records: Records, servers: Servers) -> tuple[Concern, ...]:
+def _tell_mlflow(told: str, records: Records, servers: Servers) -> tuple[Concern, ...]:
     try:
-        told = "; ".join(tell_unheard(records, servers.serving, servers.mlflow))
+        settle(records, servers.serving, servers.mlflow)
     except RetrainingError as error:
-        log.warning("MLflow is told at the next look: %s", error)
+        log.warning("MLflow has not heard of %s, and the next look tells it: %s", told, error)
         return ()
-    text = f"{records.pipeline.name}: MLflow did not answer when this was decided, and was told now: {told}"
+    text = f"{records.pipeline.name}: MLflow did not answer at the time, and was told now: {told}"
     return (Concern(f"told {told}", text, at_once=True),)
 
 
