@@ -267,10 +267,8 @@ def test_the_watch_takes_back_what_users_see_errors_of_and_a_person_is_told(
     assert moves[-1]["who"].startswith(f"watch/{ALERT}/")
     assert (watched.store.root / moves[-1]["evidence"].removeprefix(SCHEME) / "watch.json").exists()
     assert (watched.served(), set(users.ask(FEW))) == (GOOD, {200})
-    [told] = [
-        run.log_text("tell") for run in world.runs(f"watch_{WATCHED}") if run.states["tell"] == "success"
-    ]
-    assert f"{WATCHED} was rolled back by itself from {FAULTY} to {GOOD}" in told
+    said = [run.log_text("tell") for run in world.runs(f"watch_{WATCHED}") if run.states["tell"] == "success"]
+    assert sum(f"{WATCHED} was rolled back by itself from {FAULTY} to {GOOD}" in text for text in said) == 1
 
 
 def test_the_way_back_to_the_golden_version_is_rehearsed_on_another_server(
@@ -278,7 +276,7 @@ def test_the_way_back_to_the_golden_version_is_rehearsed_on_another_server(
 ) -> None:
     run = world.only_run(f"rehearse_{RETURNING}").wait()
 
-    assert run.states == {"rehearse_golden": "success"}
+    assert run.states == {"find_golden": "success", "rehearse_golden": "success"}
     record = read_rehearsal(place.records)
     assert record == run.output("rehearse_golden")
     assert (record["version"], record["passed"], record["problem"]) == (ONE, True, "")
