@@ -35,6 +35,7 @@ from tests.integration.backfilling import PIPELINE, Story, digests, settings, wa
 DAMAGE = Corruption(negative_quantity=0.01, not_json=0.01)
 DAMAGED_EVERY = 7
 LIMIT_SECONDS = 4 * 3600
+NEEDED = timedelta(minutes=90)
 
 # After half a minute without a sign of life a scheduler and its tasks are dead. Airflow's own limit is five.
 SOON_MISSED = {
@@ -45,6 +46,7 @@ SOON_MISSED = {
 
 def main() -> None:
     asked = read_arguments()
+    check_clock(datetime.now(timezone.utc))
     chosen = {**SMALL, **pipeline_settings(asked.broker), "RETRAIN_TRAINING__WINDOW_DAYS": "2"}
     days = days_of(asked)
     with told("all with its servers"), tempfile.TemporaryDirectory() as directory:
@@ -70,6 +72,20 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--broker", choices=get_args(BrokerName), default="kafka")
     parser.add_argument("--seed", type=int, default=20261121)
     return parser.parse_args()
+
+
+def check_clock(now: datetime) -> None:
+    """Leave rather than start shortly before the scheduler brings a night that the topic knows nothing of.
+
+    Raises:
+        SystemExit: saying when to start.
+    """
+    midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), timezone.utc)
+    if midnight - now < NEEDED:
+        sys.exit(
+            f"a new night begins in {(midnight - now).seconds // 60} minutes, at midnight UTC; expected at "
+            f"least {NEEDED.seconds // 60}, so that it does not come between. Start after midnight."
+        )
 
 
 def days_of(asked: argparse.Namespace) -> list[Day]:
