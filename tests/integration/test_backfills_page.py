@@ -25,6 +25,7 @@ pytestmark = pytest.mark.integration
 
 DAYS = [Day(date(2026, 11, day), 2_000, seed=day) for day in (1, 2, 3)]
 # A backfill that is created for good would wait for a scheduler, and Airflow allows one at a time.
+# `test_backfills_page_played.py` runs them all to their end.
 REHEARSED = "airflow backfill create"
 
 
