@@ -19,9 +19,12 @@ from tests.demo.process import ManagedProcess, free_port
 BUNDLE = Path(__file__).resolve().parents[2]
 START_SECONDS = 240
 LOCK_SECONDS = 60
-USER = "admin"
+HOST, USER = "127.0.0.1", "admin"
 KNOWN_SECONDS = 120
 PAUSE_SECONDS = 0.5
+# People and tasks are answered by two processes. Airflow writes its audit log from the event loop: waiting
+# for SQLite's lock there, it would keep a task's request in the same process from letting go of that lock.
+SERVERS = {"core": "api-server", "execution": "task-api-server"}
 # The api-server reads task logs from the disk: no component needs a log server of its own, which would
 # listen on every address of the machine.
 COMPONENTS = (("scheduler", "--skip-serve-logs"), ("dag-processor",), ("triggerer", "--skip-serve-logs"))
@@ -95,25 +98,32 @@ def running_airflow(
         ProcessFailed: if a part does not come up in time.
     """
     home.mkdir(parents=True, exist_ok=True)
-    chosen = port or free_port()
-    url = f"http://127.0.0.1:{chosen}"
-    everything = {**settings(home, url, bundles), **environment}
+    addresses = {"core": f"{HOST}:{port or free_port()}", "execution": f"{HOST}:{free_port()}"}
+    url, tasks_url = (f"http://{address}" for address in addresses.values())
+    everything = {**settings(home, url, bundles), **execution_settings(tasks_url), **environment}
     with ExitStack() as stack:
         logs = home / "logs"
         with ManagedProcess("airflow db", airflow("db", "migrate"), logs / "db.log", everything) as migration:
             if migration.wait(START_SECONDS):
                 raise RuntimeError(f"Airflow's database could not be made:\n{migration.tail()}")
-        server = airflow("api-server", "--host", "127.0.0.1", "--port", str(chosen))
-        commands = {"api-server": server, **{one[0]: airflow(*one) for one in COMPONENTS}}
+        servers = {SERVERS[apps]: api_server(apps, address) for apps, address in addresses.items()}
+        commands = {**servers, **{one[0]: airflow(*one) for one in COMPONENTS}}
         started = {
             name: stack.enter_context(ManagedProcess(name, command, logs / f"{name}.log", everything))
             for name, command in commands.items()
         }
         for process in started.values():
             stack.callback(process.ask_to_end)
-        api = started["api-server"]
+        api, tasks_api = (started[name] for name in SERVERS.values())
         api.wait_until(lambda: is_healthy(url), START_SECONDS, "healthy", PAUSE_SECONDS)
+        tasks_api.wait_until(lambda: answers_tasks(tasks_url), START_SECONDS, "answering", PAUSE_SECONDS)
         yield Airflow(url, USER, read_password(home), everything, api, started["scheduler"])
+
+
+def api_server(apps: str, address: str) -> list[str]:
+    """The command that runs a part of Airflow's API at an address."""
+    host, port = address.split(":")
+    return airflow("api-server", "--apps", apps, "--host", host, "--port", port)
 
 
 def airflow(*arguments: str) -> list[str]:
@@ -130,6 +140,19 @@ def is_healthy(url: str) -> bool:
     return all(part["status"] == "healthy" for part in report.values())
 
 
+def answers_tasks(url: str) -> bool:
+    """Whether the API that tasks talk to answers."""
+    try:
+        return httpx.get(f"{url}/execution/health", timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def execution_settings(url: str) -> dict[str, str]:
+    """Where tasks talk to Airflow."""
+    return {"AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/"}
+
+
 def settings(home: Path, url: str, bundles: Any = None) -> dict[str, str]:
     """Airflow's settings as variables: local executor, SQLite, this repository as the bundle."""
     repository = {
@@ -144,7 +167,6 @@ def settings(home: Path, url: str, bundles: Any = None) -> dict[str, str]:
             "DAGS_FOLDER": str(BUNDLE / "dags"),
             "PLUGINS_FOLDER": str(BUNDLE / "plugins"),
             "PARALLELISM": "4",
-            "EXECUTION_API_SERVER_URL": f"{url}/execution/",
             "SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
             "SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords_file(home)),
         },
