@@ -28,6 +28,8 @@ AIRFLOW = [
     "airflow-dag-processor",
     "airflow-triggerer",
 ]
+# With the local executor every task parses its DAG anew in the scheduler's container.
+PARSING = ["airflow-scheduler", "airflow-dag-processor"]
 # What a rehearsal may not have in common with the users' model server.
 APART = ("rest", "grpc", "models_dir", "config_file")
 # Of [core]'s options, those that the scheduler may have in its own section, by their description there.
@@ -96,6 +98,17 @@ def test_all_parts_of_airflow_agree(services: Services) -> None:
     environments[0].pop("AIRFLOW_ADMIN_PASSWORD")
 
     assert all(environment == environments[-1] for environment in environments)
+
+
+@pytest.mark.parametrize("service", PARSING)
+def test_whoever_parses_a_dag_reads_the_code_and_the_store_that_the_form_of_going_back_lists(
+    services: Services, service: str
+) -> None:
+    mounted = mounts(services[service])
+
+    assert mounted[services[service]["environment"]["RETRAIN_HOME"]][0] == "retraining"
+    assert mounted["/opt/retraining"] == (".", "ro")
+    assert "airflow-logs" in {source for source, _ in mounted.values()}
 
 
 def test_the_git_bundle_is_given_to_all_parts(git_bundle_services: Services) -> None:

@@ -73,6 +73,17 @@ def test_a_version_whose_model_is_gone_is_not_offered(records: Records, versions
     assert list(destinations(records)) == ["previous", "golden", THREE, TWO]
 
 
+def test_to_read_them_leaves_no_trace_so_that_a_store_mounted_read_only_will_do(
+    records: Records, versions: list[Version]
+):
+    shutil.rmtree(records.store.root / ".locks")
+    before = {path: path.stat().st_mtime_ns for path in records.store.root.rglob("*")}
+
+    assert ONE in destinations(records)
+
+    assert {path: path.stat().st_mtime_ns for path in records.store.root.rglob("*")} == before
+
+
 def test_a_damaged_ledger_hides_no_version(records: Records, versions: list[Version]):
     content = records.ledger.path.read_bytes()
     records.ledger.path.write_bytes(content.replace(b'"who":"ada"', b'"who":"eve"', 1))
