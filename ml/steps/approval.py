@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml.artifact import Artifact
 from ml.day import Day
+from ml.identities import identify_pushed_model
 from ml.store import Store
 
+if TYPE_CHECKING:
+    from ml.release.versions import Version
+
 Question = dict[str, str]
+# The decision about a night whose publication is done: running it again moves nothing, so nobody is asked.
+PUSHED = "PUSHED"
 
 
 def said_of(approval: dict[str, str] | None) -> str:
@@ -24,21 +30,24 @@ def describe_night(blessing: Artifact, logged: dict[str, Any]) -> Question:
         logged: the night's MLflow run.
 
     Returns:
-        ``decision`` (the verdict), ``subject`` and ``body`` (Markdown) of the question, and what follows
-        ``otherwise``, without an approval.
+        ``decision`` (the verdict, or PUSHED if the night is published already), ``subject`` and ``body``
+        (Markdown) of the question, what follows ``otherwise``, without an approval, and ``futile``: why no
+        approval could help, if what serves has seen newer data.
     """
     from ml.release.findings import Findings
     from ml.release.note import note_of
 
     day = Day.of_artifact(blessing)
     verdict = day.store.read_json(blessing)["verdict"]
+    model = logged["night"]["artifacts"].get("model")
     findings = Findings.read(day.store, logged["night"]["artifacts"])
     note = note_of(day.pipeline, day.window, findings)
     return {
-        "decision": verdict,
+        "decision": PUSHED if model and _is_pushed(day, blessing, model) else verdict,
         "subject": f"{day.name}, {verdict}: publish the candidate of {day.pipeline.name}?",
         "body": f"{note}\n\n[The night in MLflow]({logged['url']})",
         "otherwise": "serving stays as it was; clear this task to be asked again",
+        "futile": _why_futile(day),
     }
 
 
@@ -50,7 +59,7 @@ def describe_canary(pipeline: str, judgement: dict[str, Any]) -> Question:
         judgement: as `watch_canary` returned it.
 
     Returns:
-        As `describe_night`.
+        As `describe_night`, but never ``futile``.
     """
     from ml.release.rollout.page import canary_page
 
@@ -62,3 +71,30 @@ def describe_canary(pipeline: str, judgement: dict[str, Any]) -> Question:
         "body": canary_page(evidence),
         "otherwise": f"it stays on trial with its share of the users; to take it back: {withdraw}",
     }
+
+
+def _is_pushed(day: Day, blessing: Artifact, model: Artifact) -> bool:
+    """Whether the push is done, or was lost when users had the model already."""
+    served = _served(day)
+    done = day.store.find(identify_pushed_model(day, blessing, model)) is not None
+    return done or (served is not None and served.model["digest"] == model["digest"])
+
+
+def _why_futile(day: Day) -> str:
+    """Why the fence would refuse whatever a person says; empty if it might not."""
+    served = _served(day)
+    if served is None or served.watermark < day.window.end:
+        return ""
+    return (
+        f"not published, STALE: {day.name} has seen data up to {day.window.end:%Y-%m-%d %H:%M} UTC, and "
+        f"{served.number}, which is served, up to {served.watermark:%Y-%m-%d %H:%M} UTC. Nobody was asked."
+    )
+
+
+def _served(day: Day) -> Version | None:
+    """What users are answered by, as the ledger says."""
+    from ml.release import Records
+
+    records = Records(day.pipeline, day.store)
+    number = records.ledger.last_served
+    return None if number is None else records.versions.find(number)

@@ -11,7 +11,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Context, XComArg
 from airflow.sdk.exceptions import AirflowSkipException
 
-from retraining.notifications import notify, tell
+from retraining.notifications import notify, tell_of_run
 from retraining.operators import read_what_if
 
 APPROVE, REJECT = "Approve", "Reject"
@@ -24,7 +24,8 @@ class AskOperator(HITLOperator):
     somebody rejects, or nobody answers in time, what follows is skipped, and a message says so.
 
     Args:
-        question: ``decision``, ``subject``, ``body`` and ``otherwise``, as a step returned them.
+        question: ``decision``, ``subject``, ``body`` and ``otherwise``, as a step returned them, and perhaps
+            ``futile``.
         verdicts: the decisions that a person is asked about.
         response_hours: how long an answer is waited for.
     """
@@ -47,13 +48,17 @@ class AskOperator(HITLOperator):
         self.response_hours = response_hours
 
     def execute(self, context: Context) -> None:
-        """Ask, unless the decision needs no approval. A what-if publishes nothing, so nobody is asked."""
+        """Ask, unless the decision needs no approval, or none could help. A what-if publishes nothing."""
         if read_what_if(context)[0] or self.question["decision"] not in self.verdicts:
             self.log.info("%s needs nobody's approval", self.question["decision"])
             return
+        if futile := self.question.get("futile"):
+            context["withheld"] = futile  # type: ignore[typeddict-unknown-key]
+            raise AirflowSkipException(futile)
         self.subject, self.body = self.question["subject"], self.question["body"]
         page = self.generate_link_to_ui_from_context(context=context)
-        tell(f"{self.subject} Without an answer in {self.response_hours:g} hours: no.\n{page}")
+        silence = f"Without an answer in {self.response_hours:g} hours: no."
+        tell_of_run(context, f"{self.subject} {silence}\n{page}")
         super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, str]:

@@ -26,10 +26,16 @@ def notify(context: Any) -> None:
     night speaks up once: what depends on a failed task does not fail by itself.
     """
     message = describe(context)
+    if (context.get("params") or {}).get("what_if"):
+        log.warning("%s (not sent: it was a what-if)", message)
+    else:
+        tell_of_run(context, message)
+
+
+def tell_of_run(context: Any, message: str) -> None:
+    """Send one message about a run; one that belongs to a backfill says it in its log alone."""
     if context["dag_run"].run_type == BACKFILL:
         log.warning("%s (not sent: it belongs to a backfill, which reports once when it is over)", message)
-    elif (context.get("params") or {}).get("what_if"):
-        log.warning("%s (not sent: it was a what-if)", message)
     else:
         tell(message)
 

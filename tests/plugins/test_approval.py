@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ pytest.importorskip("airflow", reason="tests of the plugins need Airflow: make i
 
 from airflow.providers.standard.operators import hitl
 from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
-from retraining import approval
+from retraining import notifications
 from retraining.approval import AskOperator
 
 QUESTION = {
@@ -32,7 +34,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What Airflow was told to ask, and what people were told of it."""
     said: list[dict[str, Any]] = []
     monkeypatch.setattr(hitl, "upsert_hitl_detail", lambda **detail: said.append(detail))
-    monkeypatch.setattr(approval, "tell", lambda message: said.append({"told": message}))
+    monkeypatch.setattr(notifications, "tell", lambda message: said.append({"told": message}))
     monkeypatch.setattr(AskOperator, "generate_link_to_ui_from_context", lambda *_, **__: "http://here")
     return said
 
@@ -41,6 +43,11 @@ def ask(**question: str) -> AskOperator:
     return AskOperator(
         task_id="ask", question={**QUESTION, **question}, verdicts=["PROMOTE"], response_hours=12
     )
+
+
+def running(run_type: str = "scheduled", **params: str) -> Any:
+    """The context of a run of this type."""
+    return {"task_instance": Instance(), "params": params, "dag_run": SimpleNamespace(run_type=run_type)}
 
 
 def answered(option: str, name: str | None = "ann") -> dict[str, Any]:
@@ -55,7 +62,7 @@ def answered(option: str, name: str | None = "ann") -> dict[str, Any]:
 
 def test_a_person_is_asked_with_the_evidence_and_told_where(asked: list[dict[str, Any]]) -> None:
     with pytest.raises(TaskAwaitingInput) as waiting:
-        ask().execute({"task_instance": Instance(), "params": {}})
+        ask().execute(running())
 
     told, detail = asked
     assert told["told"] == (
@@ -75,9 +82,30 @@ def test_a_person_is_asked_with_the_evidence_and_told_where(asked: list[dict[str
     ids=["another decision", "a what-if"],
 )
 def test_nobody_is_asked_about_anything_else(asked, question, params) -> None:
-    ask(**question).execute({"task_instance": Instance(), "params": params})
+    ask(**question).execute(running(**params))
 
     assert asked == []
+
+
+def test_a_night_of_a_backfill_asks_in_airflow_and_sends_no_message(
+    asked: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    with pytest.raises(TaskAwaitingInput):
+        ask().execute(running("backfill"))
+
+    [detail] = asked
+    assert detail["subject"] == QUESTION["subject"]
+    assert "no.\nhttp://here (not sent: it belongs to a backfill" in caplog.text
+
+
+def test_nobody_is_asked_what_no_approval_could_help(asked: list[dict[str, Any]]) -> None:
+    context = running()
+    with pytest.raises(AirflowSkipException, match="STALE"):
+        ask(futile="not published, STALE: older than what serves").execute(context)
+
+    assert asked == []
+    assert context["withheld"] == "not published, STALE: older than what serves"
 
 
 def test_who_has_approved_it_is_handed_on() -> None:
