@@ -62,8 +62,8 @@ class Serving(Section):
             served, labelled or to be gone back to. Part of no identity.
         published_by: when a day's model should be published the next morning, "HH:MM" in the pipeline's time
             zone; then NotPublishedInTime fires. Part of no identity.
-        blocked_nights: so many nights in a row without a publication wake a person, by PipelineBlocked. Part
-            of no identity.
+        blocked_nights: so many nights in a row that bring all users nothing that stays wake a person, by
+            PipelineBlocked. Part of no identity.
         canary: how a version is shown to a few users first; null publishes it to all at once. Part of no
             identity: it does not change what is pushed.
         approval: which decisions wait for a person; null asks nobody. Part of no identity.

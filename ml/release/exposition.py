@@ -56,11 +56,11 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
         (),
     ),
     "retraining_last_published_timestamp_seconds": (
-        "When a version was last published.",
+        "When all users last got a version by a push or a promotion.",
         (),
     ),
     "retraining_blocked_nights": (
-        "Nights in a row, up to the last that is due, that have published nothing, whatever stopped them.",
+        "Nights in a row, up to the last that is due, that have brought all users nothing that stayed.",
         (),
     ),
     "retraining_blocked_nights_limit": (

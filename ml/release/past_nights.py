@@ -1,16 +1,20 @@
-"""What the store tells of the last nights: verdicts, publications, drift. No server is asked."""
+"""What store and ledger tell of the last nights: verdicts, publications, drift. No server is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import islice
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from ml.config import Pipeline
 from ml.manifest import Manifest
+from ml.release.history import Line, arrivals, rolled_back
 from ml.store import PARTIAL, Store
+
+PUBLISHING = ("push", "promote")
 
 
 @dataclass(frozen=True)
@@ -37,27 +41,32 @@ def judged_nights(pipeline: Pipeline, store: Store, most: int) -> list[JudgedNig
     return [_night(day, made, store) for day, made in tries.items()]
 
 
-def unpublished_nights(pipeline: Pipeline, store: Store, due: date) -> int:
-    """How many nights in a row have published nothing, whatever stopped them: the gate, a failure, a pause.
+def unpublished_nights(pipeline: Pipeline, store: Store, lines: Sequence[Line], due: date) -> int:
+    """How many nights in a row have brought all users nothing that stayed, whatever stopped them.
 
-    They are counted from the newest day that was published, so no backfill of older ones changes it. Before
-    the first publication those count that came to a verdict: nobody knows since when there should be others.
+    A canary brings them nothing before it is promoted, and a version that was rolled back has not stayed.
+    The nights are counted from the newest day that did, so no backfill of older ones changes it. Before the
+    first publication those count that came to a verdict: nobody knows since when there should be others.
 
     Args:
         pipeline: the settings.
         store: its artifacts.
+        lines: the whole ledger.
         due: the last day that should be published by now.
     """
-    zone = pipeline.landing.time_zone
-    for newest in islice(_made(pipeline, store, "pushed_model"), 1):
-        return max(0, (due - newest.identity.window.day(zone)).days)
-    return len({manifest.identity.window for manifest in _made(pipeline, store, "blessing")})
+    condemned = rolled_back(lines)
+    stayed = [one for one in arrivals(lines, pipeline.serving.label) if one.to not in condemned]
+    if not stayed:
+        return len({manifest.identity.window for manifest in _made(pipeline, store, "blessing")})
+    newest = max(datetime.fromisoformat(one.line["watermark"]) for one in stayed)
+    missing_from = newest.astimezone(ZoneInfo(pipeline.landing.time_zone)).date()
+    return max(0, (due - missing_from).days + 1)
 
 
-def last_publication(pipeline: Pipeline, store: Store) -> datetime | None:
-    """When a version was last published; None if none ever was."""
-    moments = [manifest.created_at for manifest in _made(pipeline, store, "pushed_model")]
-    return datetime.fromisoformat(max(moments)) if moments else None
+def last_publication(pipeline: Pipeline, lines: Sequence[Line]) -> datetime | None:
+    """When all users last got a version by a push or a promotion; None if they never did."""
+    moves = arrivals(lines, pipeline.serving.label)
+    return next((one.moved_at for one in reversed(moves) if one.line["action"] in PUBLISHING), None)
 
 
 def last_drift(pipeline: Pipeline, store: Store) -> list[dict[str, Any]]:

@@ -65,7 +65,7 @@ def observe(pipeline: Pipeline, sources: Sources, now: datetime) -> Iterator[Sam
         "model-server": lambda: _of_server(pipeline, sources),
         "router": lambda: _of_router(pipeline, sources.serving),
         "registry": lambda: _of_registry(pipeline, sources.mlflow),
-        "ledger": lambda: _of_ledger(pipeline, sources.store),
+        "ledger": lambda: _of_ledger(pipeline, sources.store, now),
     }
     if pipeline.serving.canary:
         parts["canary-server"] = lambda: _of_canary(pipeline, sources)
@@ -93,19 +93,13 @@ def _answer(pipeline: Pipeline, source: str, read: Callable[[], Iterator[Sample]
 
 
 def _of_store(pipeline: Pipeline, store: Store, now: datetime) -> Iterator[Sample]:
-    due = due_watermark(pipeline, now)
-    unpublished = past_nights.unpublished_nights(pipeline, store, due.date() - timedelta(days=1))
-    yield Sample("retraining_blocked_nights", unpublished)
-    yield Sample("retraining_blocked_nights_limit", pipeline.serving.blocked_nights)
     for night in past_nights.judged_nights(pipeline, store, SHOWN_NIGHTS):
         yield Sample("retraining_verdict_info", 1, (night.day, night.verdict))
     for feature in past_nights.last_drift(pipeline, store):
         if feature["divergence_bits"] is not None:
             yield Sample("retraining_drift_bits", feature["divergence_bits"], (feature["feature"],))
         yield Sample("retraining_drift_threshold_bits", feature["threshold_bits"], (feature["feature"],))
-    yield Sample("retraining_due_watermark_timestamp_seconds", due.timestamp())
-    if moment := past_nights.last_publication(pipeline, store):
-        yield Sample("retraining_last_published_timestamp_seconds", moment.timestamp())
+    yield Sample("retraining_due_watermark_timestamp_seconds", due_watermark(pipeline, now).timestamp())
 
 
 def _of_server(pipeline: Pipeline, sources: Sources) -> Iterator[Sample]:
@@ -116,8 +110,9 @@ def _of_server(pipeline: Pipeline, sources: Sources) -> Iterator[Sample]:
     yield Sample("retraining_served_watermark_timestamp_seconds", watermark)
 
 
-def _of_ledger(pipeline: Pipeline, store: Store) -> Iterator[Sample]:
+def _of_ledger(pipeline: Pipeline, store: Store, now: datetime) -> Iterator[Sample]:
     yield Sample("retraining_ledger_version", Ledger(pipeline, store).last_served or NO_VERSION)
+    yield from _published(pipeline, store, now)
     yield from _realised(Records(pipeline, store))
     yield from _rehearsed(Records(pipeline, store))
     if pipeline.serving.watch:
@@ -125,6 +120,15 @@ def _of_ledger(pipeline: Pipeline, store: Store) -> Iterator[Sample]:
         seen_at = record["seen_at"] if record else None
         moment = datetime.fromisoformat(seen_at).timestamp() if seen_at else 0
         yield Sample("retraining_watch_timestamp_seconds", moment)
+
+
+def _published(pipeline: Pipeline, store: Store, now: datetime) -> Iterator[Sample]:
+    lines, due = Ledger(pipeline, store).entries(), due_watermark(pipeline, now).date() - timedelta(days=1)
+    unpublished = past_nights.unpublished_nights(pipeline, store, lines, due)
+    yield Sample("retraining_blocked_nights", unpublished)
+    yield Sample("retraining_blocked_nights_limit", pipeline.serving.blocked_nights)
+    if moment := past_nights.last_publication(pipeline, lines):
+        yield Sample("retraining_last_published_timestamp_seconds", moment.timestamp())
 
 
 def _realised(records: Records) -> Iterator[Sample]:

@@ -39,8 +39,8 @@ from tests.demo.stack import Ports
 FIRST = datetime(2026, 11, 2).date()
 NIGHTS = three_nights(FIRST)
 ADVICE = (
-    "Each night's note says what the gate said or which step stopped; no run at all, look at Airflow. The "
-    "model that serves grows old."
+    "Each night's note says what the gate said or which step stopped, python -m ml ledger which canary was "
+    "withdrawn and why; no run at all, look at Airflow. The model that serves grows old."
 )
 ONE, TWO, THREE = map(version_of, NIGHTS)
 
@@ -256,7 +256,7 @@ def test_an_alert_of_the_rules_reaches_slack_with_what_to_do(tmp_path):
     assert isinstance(told, Message)
     assert told.text.splitlines() == [
         "FIRING PipelineBlocked",
-        "clicks has published nothing for 3 nights in a row",
+        "for 3 nights in a row clicks has brought all users no version that stayed",
         f"{ADVICE} (docs/operations.md#pipelineblocked)",
     ]
     assert told.at <= datetime.now(timezone.utc)

@@ -14,13 +14,13 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import ValidationError
 
-from ml.artifact import Window
+from ml.artifact import Artifact, Window
 from ml.config import Canary, Pipeline, Serving, Watch
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import Misconfigured
 from ml.manifest import Identity
 from ml.release.exposition import METRICS, Exposition, serve_metrics
-from ml.release.ledger import Move
+from ml.release.ledger import Ledger, Move
 from ml.release.past_nights import (
     JudgedNight,
     judged_nights,
@@ -40,10 +40,10 @@ FIRST_DAY = date(2026, 3, 10)
 NOW = datetime.fromisoformat("2026-03-14T07:00:00+00:00")
 
 
-def produce(store: Store, kind: str, day: int, content: Any, attempt: int = 1) -> None:
+def produce(store: Store, kind: str, day: int, content: Any, attempt: int = 1) -> Artifact:
     window = Window.of_day(FIRST_DAY + timedelta(days=day), "UTC")
     identity = Identity(kind, "clicks", window, {}, {"attempt": attempt})
-    store.produce(identity, lambda draft: draft.write_json(content))
+    return store.produce(identity, lambda draft: draft.write_json(content))
 
 
 def judge(store: Store, day: int, verdict: str, attempt: int = 1) -> None:
@@ -78,17 +78,40 @@ def test_the_last_nights_are_told_with_their_verdicts_the_newest_first(pipeline,
     assert [night.verdict for night in nights] == ["INCONCLUSIVE", "PAUSED", "PASS", "FAIL"]
 
 
-def publish_day(store: Store, day: int) -> None:
+def version_of(pipeline: Pipeline, store: Store, day: int) -> Version:
     judge(store, day, "PASS")
-    produce(store, "pushed_model", day, {})
+    model = produce(store, "model", day, {})
+    return Records(pipeline, store).versions.allot(model, store.manifest(model).identity.window)
+
+
+def publish_day(pipeline: Pipeline, store: Store, day: int) -> Version:
+    version = version_of(pipeline, store, day)
+    give_users(Records(pipeline, store), version, "push", "better")
+    return version
+
+
+def show_canary(pipeline: Pipeline, store: Store, day: int) -> Version:
+    """A night that shows its version to the canary's users, as `push_canary` does."""
+    version = version_of(pipeline, store, day)
+    ledger = Ledger(pipeline, store, "canary")
+    move = Move("push", "canary", version, ledger.last_served, "ada", "better")
+    ledger.append("moving", move)
+    ledger.record(move)
+    produce(store, "pushed_model", day, {"version": version.number, "label": "canary"})
+    return version
+
+
+def withdraw(pipeline: Pipeline, store: Store, version: Version) -> None:
+    Ledger(pipeline, store).note(Move("withdraw", "canary", version, version.number, "ada", "it fails"))
 
 
 def missed(pipeline: Pipeline, store: Store, due: int) -> int:
-    return unpublished_nights(pipeline, store, FIRST_DAY + timedelta(days=due))
+    lines = Ledger(pipeline, store).entries()
+    return unpublished_nights(pipeline, store, lines, FIRST_DAY + timedelta(days=due))
 
 
 def test_a_night_without_a_publication_counts_whatever_has_stopped_it(pipeline, store):
-    publish_day(store, 0)
+    publish_day(pipeline, store, 0)
     assert missed(pipeline, store, 0) == 0
 
     judge(store, 1, "PAUSED")
@@ -98,6 +121,64 @@ def test_a_night_without_a_publication_counts_whatever_has_stopped_it(pipeline, 
     assert [missed(pipeline, store, due) for due in (1, 2, 3)] == [1, 2, 3]
     # Nothing of it is there: it never ran, or its store was not to be reached.
     assert missed(pipeline, store, 4) == 4
+
+
+def test_a_canary_that_is_withdrawn_every_night_brings_nobody_anything(pipeline, store):
+    publish_day(pipeline, store, 0)
+    published = last_publication(pipeline, Ledger(pipeline, store).entries())
+
+    for day in (1, 2):
+        canary = show_canary(pipeline, store, day)
+        assert missed(pipeline, store, day) == day
+        withdraw(pipeline, store, canary)
+        assert missed(pipeline, store, day) == day
+
+    assert last_publication(pipeline, Ledger(pipeline, store).entries()) == published
+
+
+def test_a_canary_counts_from_its_promotion_on(pipeline, store):
+    publish_day(pipeline, store, 0)
+    canary = show_canary(pipeline, store, 2)
+    assert missed(pipeline, store, 2) == 2
+
+    give_users(Records(pipeline, store), canary, "promote", "no worse")
+
+    assert missed(pipeline, store, 2) == 0
+    last = Ledger(pipeline, store).last_move
+    assert last_publication(pipeline, Ledger(pipeline, store).entries()) == datetime.fromisoformat(
+        last["time"]
+    )
+
+
+def test_a_version_that_was_rolled_back_has_not_stayed(pipeline, store):
+    records, first = Records(pipeline, store), publish_day(pipeline, store, 0)
+    for day in (1, 2):
+        publish_day(pipeline, store, day)
+        published = last_publication(pipeline, records.ledger.entries())
+        give_users(records, first, "rollback", "errors")
+        assert missed(pipeline, store, day) == day
+
+    # To go back is no publication.
+    assert last_publication(pipeline, records.ledger.entries()) == published
+
+
+def test_to_go_far_back_leaves_the_versions_in_between_published(pipeline, store):
+    first, _, _ = (publish_day(pipeline, store, day) for day in (0, 1, 2))
+    give_users(Records(pipeline, store), first, "rollback", "errors")
+
+    assert missed(pipeline, store, 2) == 1
+
+
+def test_the_days_of_another_time_zone_are_counted_there(pipeline, store):
+    landing = pipeline.landing.model_copy(update={"time_zone": "America/New_York"})
+    there = pipeline.model_copy(update={"landing": landing})
+    records, day = Records(there, store), FIRST_DAY - timedelta(days=2)
+    # That day has an hour less there.
+    window = Window.of_day(day, "America/New_York")
+    model = store.produce(Identity("model", "clicks", window, {}, {}), lambda draft: draft.write_json({}))
+    give_users(records, records.versions.allot(model, window), "push", "better")
+
+    assert [missed(there, store, due) for due in (-2, -1, 0)] == [0, 1, 2]
 
 
 def test_before_the_first_publication_the_nights_count_that_were_judged(pipeline, store):
@@ -132,7 +213,7 @@ def test_the_last_verdict_on_a_day_counts(pipeline, store, clock, verdicts):
 
 
 def test_a_backfill_of_old_days_blocks_nothing(pipeline, store):
-    publish_day(store, 5)
+    publish_day(pipeline, store, 5)
     for day, verdict in enumerate(["STALE", "STALE", "FAIL", "STALE", "PASS", "STALE"]):
         judge(store, day, verdict, attempt=2)
 
@@ -153,7 +234,7 @@ def test_a_half_written_verdict_is_none(pipeline, store):
 
 
 def test_an_empty_store_knows_of_no_publication_and_no_drift(pipeline, store):
-    assert last_publication(pipeline, store) is None
+    assert last_publication(pipeline, []) is None
     assert last_drift(pipeline, store) == []
 
 
@@ -222,7 +303,9 @@ def test_a_golden_version_that_was_never_rehearsed_is_told_as_old_as_can_be(pipe
     assert rehearsed(pipeline, sources) == {"timestamp_seconds": 0}
 
 
-def test_a_damaged_ledger_hides_the_rehearsal_and_says_so_and_leaves_the_nights(pipeline, store, sources):
+def test_a_damaged_ledger_hides_what_only_it_knows_and_says_so_and_leaves_the_verdicts(
+    pipeline, store, sources
+):
     records = Records(pipeline, store)
     name_golden(records, publish(records, 2))
     judge(store, 0, "FAIL")
@@ -231,7 +314,8 @@ def test_a_damaged_ledger_hides_the_rehearsal_and_says_so_and_leaves_the_nights(
     seen = {(each.name, *each.labels): each.value for each in observe(pipeline, sources, NOW)}
 
     assert seen["retraining_source_up", "ledger"] == 0
-    assert seen["retraining_blocked_nights",] == 1
+    assert ("retraining_blocked_nights",) not in seen
+    assert seen["retraining_verdict_info", "2026-03-10", "FAIL"] == 1
     assert rehearsed(pipeline, sources) == {}
 
 
@@ -255,7 +339,7 @@ def test_when_a_day_is_due_and_how_many_may_be_missed_is_the_pipelines_to_say(
 ):
     settings = pipeline.serving.model_copy(update={"published_by": "09:30", "blocked_nights": 7})
     late = pipeline.model_copy(update={"serving": settings})
-    publish_day(store, 0)
+    publish_day(pipeline, store, 0)
 
     def told(one: Pipeline, at: str) -> tuple[float, float]:
         moment = datetime.fromisoformat(f"2026-03-14T{at}:00+00:00")
