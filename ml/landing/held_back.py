@@ -35,9 +35,9 @@ def reach_held_back(
         Unavailable: if the brokers fall silent.
         WindowExpired: if retention takes some of the window meanwhile.
     """
-    rests = tuple(replace(one, start=one.end, end=one.high) for one in ranges if one.end < one.high)
-    following = OffsetManifest(topic.name, rests)
-    if rests:
+    # Empty rests stay among them: if retention passes meanwhile, it is explained over all partitions.
+    following = OffsetManifest(topic.name, tuple(replace(one, start=one.end, end=one.high) for one in ranges))
+    if following.record_count:
         log.info(
             "looking through the times of %d records behind %s for some that were held back",
             following.record_count, window,
