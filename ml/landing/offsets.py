@@ -23,7 +23,7 @@ from ml.landing.ranges import (
 )
 from ml.landing.retention import Beginning, Gap, check_gap, find_losses
 from ml.landing.topic import Topic
-from ml.landing.transactions import check_transactions
+from ml.landing.transactions import check_transactions, what_matters
 from ml.store import Draft
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def resolve_offsets(
     """
     landing = pipeline.landing
     _check_event_time(pipeline)
-    check_transactions(kafka, landing.topic, settled_ms(landing, window))
+    check_transactions(kafka, landing.topic, what_matters(pipeline, window, late=bool(decision.refresh)))
     with Topic(kafka, landing.topic) as topic:
         ranges = tuple(_ranges(topic, landing, window, to_the_end=bool(decision.refresh)))
         _warn_of_lost_slack(window, landing, ranges)

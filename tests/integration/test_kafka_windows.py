@@ -43,7 +43,7 @@ def kafka(kafka_can_run: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield kafka
 
 
-def land(home: Path, topic: str, window: Window, seek: str, kafka: dict[str, str]) -> Landing:
+def land(home: Path, topic: str, window: Window, seek: str, kafka: dict[str, str], **decided: str) -> Landing:
     """Land a window into a store of its own, whatever the counts say."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RETRAIN_HOME", str(home))
@@ -52,7 +52,8 @@ def land(home: Path, topic: str, window: Window, seek: str, kafka: dict[str, str
         patch.setenv("RETRAIN_CLICKS__LANDING__MAX_REJECT_FRACTION", "1.0")
         store = Store.from_environment()
         try:
-            artifact = steps.land_examples("clicks", **window.as_json(), kafka=KafkaConnection(config=kafka))
+            connection = KafkaConnection(config=kafka)
+            artifact = steps.land_examples("clicks", **window.as_json(), **decided, kafka=connection)
         except DataRejected as rejected:
             if rejected.evidence is None:
                 raise
@@ -171,6 +172,29 @@ def test_a_transaction_that_began_after_the_day_had_settled_matters_once_it_writ
     with pytest.raises(Unavailable, match="open in partition 0"):
         land(tmp_path / "after", topic, DAY, "time", plain(kafka))
     later.producer.abort_transaction(60)
+
+
+def test_late_events_that_a_transaction_hides_are_waited_for_where_they_are_wanted(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    topic = "late-in-transaction"
+    kafka.topics.create(topic)
+    writer, open_always = Writer(kafka, topic), Writer(kafka, topic, transactional_id=topic)
+    writer.day(50)
+    open_always.producer.init_transactions(60)
+    open_always.producer.begin_transaction()
+    open_always.event(DAY.end_ms + SETTLE)
+    open_always.flush()
+    land(tmp_path, topic, DAY, "time", plain(kafka))
+    land(tmp_path, topic, DAY, "time", plain(kafka), refresh="nothing of the day is hidden")
+
+    open_always.event(DAY.start_ms, produced=DAY.end_ms + SETTLE)
+    open_always.flush()
+    with pytest.raises(Unavailable, match="open in partition 0"):
+        land(tmp_path, topic, DAY, "time", plain(kafka), refresh="the backlog")
+    open_always.producer.commit_transaction(60)
+    refreshed = land(tmp_path, topic, DAY, "time", plain(kafka), refresh="the backlog")
+    assert refreshed.facts["accepted"] == 51
 
 
 @pytest.fixture(scope="module")
