@@ -13,6 +13,7 @@ from ml.decisions import Decision
 from ml.errors import Misconfigured
 from ml.landing.cleanup import is_compacted
 from ml.landing.held_back import reach_held_back
+from ml.landing.lost_slack import warn_of_lost_slack
 from ml.landing.ranges import (
     MINUTE_MS,
     OFFSETS_FILE,
@@ -58,7 +59,7 @@ def resolve_offsets(
     check_transactions(kafka, landing.topic, what_matters(pipeline, window, late=bool(decision.refresh)))
     with Topic(kafka, landing.topic) as topic:
         ranges = tuple(_ranges(topic, landing, window, to_the_end=bool(decision.refresh)))
-        _warn_of_lost_slack(window, landing, ranges)
+        warn_of_lost_slack(topic, landing, window, ranges)
         gap = _find_gap(topic, window, ranges, kafka)
         if not decision.accept_gap:
             check_gap(landing.topic, window, gap)
@@ -77,18 +78,6 @@ def _find_gap(topic: Topic, window: Window, ranges: Sequence[OffsetRange], kafka
     if is_compacted(kafka, topic.name):
         return replace(gap, compacted=True, beginnings=tuple(_beginnings(topic, ranges)))
     return gap
-
-
-def _warn_of_lost_slack(window: Window, landing: Landing, ranges: Sequence[OffsetRange]) -> None:
-    """Say where retention has come so near that what was written out of order may be gone."""
-    slack = window.start_ms - landing.slack_minutes * MINUTE_MS
-    near = [one.partition for one in ranges if slack < (one.first_timestamp or slack) <= window.start_ms]
-    if near:
-        log.warning(
-            "retention of %s ends less than landing.slack_minutes before %s in partitions %s: records of the "
-            "window that were written before older ones may be gone, and nothing would show it",
-            landing.topic, window, near,
-        )  # fmt: skip
 
 
 def _ranges(topic: Topic, landing: Landing, window: Window, *, to_the_end: bool) -> Iterator[OffsetRange]:

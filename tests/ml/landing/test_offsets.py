@@ -12,7 +12,8 @@ from ml.artifact import Window
 from ml.config import Landing
 from ml.landing.block import Block
 from ml.landing.held_back import reach_held_back
-from ml.landing.offsets import _by_scan, _by_time, _warn_of_lost_slack
+from ml.landing.lost_slack import _near, warn_of_lost_slack
+from ml.landing.offsets import _by_scan, _by_time
 from ml.landing.ranges import OffsetRange
 
 HOUR = 3_600_000
@@ -147,14 +148,43 @@ def test_no_record_that_may_belong_to_the_window_is_missed_whatever_the_order(ho
     assert all(start <= at < end for at in wanted)
 
 
-@pytest.mark.parametrize(("hours", "warned"), [(-0.5, True), (-1.5, False), (1, False)])
-def test_retention_that_ends_within_the_slack_is_said(
-    hours: float, warned: bool, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("hours", "warned"),
+    [
+        ([-0.5, 1, 2], True),
+        ([-1.5, -0.9, 0.1, 2, 3, 4], False),
+        ([-1.5, 5, 5.1, 5.2], True),
+        ([-30, -1.5, *[12] * 200], True),
+        ([-1.5, 9_999, -1.4, -1.3, -1.2], False),
+        ([*[-50] * 100, *[5] * 100], False),
+        ([1, 2, 3], False),
+    ],
+    ids=[
+        "within the slack",
+        "before the slack",
+        "one held back, and the morning is gone",
+        "two held back, and half the day is gone",
+        "one from the future",
+        "a quiet night",
+        "a loss, which is an error",
+    ],
+)
+def test_a_beginning_that_does_not_show_the_window_to_be_whole_is_said(
+    hours: Sequence[float], warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = int(WINDOW.start_ms + hours * HOUR)
+    topic = ListedTopic([-90, *hours], low=1)
 
-    _warn_of_lost_slack(
-        WINDOW, LANDING, [OffsetRange(0, 5, 9, 0, 9, None), OffsetRange(1, 5, 9, 5, 9, first)]
-    )
+    warn_of_lost_slack(topic, LANDING, WINDOW, [by_time(topic)])  # type: ignore[arg-type]
 
-    assert ("in partitions [1]" in caplog.text) is warned
+    assert ("in partitions [0]" in caplog.text) is warned
+
+
+@settings(max_examples=100)
+@given(st.lists(st.floats(-0.9, 0.9), min_size=300, max_size=300), st.floats(-90, -1.1))
+def test_a_busy_topic_out_of_order_is_not_warned_of(shifts: list[float], first: float) -> None:
+    """Some records a minute, each up to the slack too early or too late."""
+    hours = [first, *(first + number / 60 + shift for number, shift in enumerate(shifts))]
+    topic = ListedTopic([-90, *hours], low=1)
+    [one] = [by_time(topic)]
+
+    assert not list(_near(topic, LANDING, WINDOW, [one]))  # type: ignore[arg-type]
