@@ -51,6 +51,8 @@ def _near(topic: Topic, landing: Landing, window: Window, ranges: Sequence[Offse
 
 
 def _begins_with_held_back(topic: Topic, one: OffsetRange, slack: int, start: int) -> bool:
-    blocks = topic.read(one.partition, one.low, min(one.low + BEGINNING, one.high))
+    blocks = list(topic.read(one.partition, one.low, min(one.low + BEGINNING, one.high)))
+    if not blocks:  # so many offsets that belong to no record, such as those of an aborted transaction
+        return False
     times = np.concatenate([block.timestamps for block in blocks])
     return bool(np.median(times) > start and not np.any((slack <= times) & (times <= start)))

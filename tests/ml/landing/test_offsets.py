@@ -179,6 +179,13 @@ def test_a_beginning_that_does_not_show_the_window_to_be_whole_is_said(
     assert ("in partitions [0]" in caplog.text) is warned
 
 
+def test_a_beginning_without_a_record_is_not_warned_of() -> None:
+    """A large transaction was aborted there."""
+    topic = ListedTopic([-90, *[5] * 150, -1.5, 5, 5, 5], markers=frozenset(range(1, 151)), low=1)
+
+    assert not list(_near(topic, LANDING, WINDOW, [by_time(topic)]))  # type: ignore[arg-type]
+
+
 @settings(max_examples=100)
 @given(st.lists(st.floats(-0.9, 0.9), min_size=300, max_size=300), st.floats(-90, -1.1))
 def test_a_busy_topic_out_of_order_is_not_warned_of(shifts: list[float], first: float) -> None:
