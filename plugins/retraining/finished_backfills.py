@@ -39,7 +39,7 @@ def report_finished_backfill(dag_run: Any) -> None:
     backfill = lock_backfill(session, dag_run.backfill_id)
     report_dag = REPORT_PREFIX + dag_run.dag_id.removeprefix(NIGHT_PREFIX)
     if is_over(session, backfill) and not is_reported(session, report_dag, backfill):
-        about = {"what_if": what_if_of(dag_run), **describe_nights(session, backfill)}
+        about = describe_nights(session, backfill)
         start_report(session, report_dag, run_id_of(backfill), about)
 
 
@@ -87,23 +87,47 @@ def start_report(session: Any, report_dag: str, run_id: str, about: dict[str, An
 
 
 def describe_nights(session: Any, backfill: Any) -> dict[str, Any]:
-    """Which backfill it is, since when, its nights, and why some of them were not logged."""
-    logged = logging_states(session, backfill)
+    """Which backfill it is, since when, what it tried, its nights, and why some of them do not count."""
+    logged, tried = logging_states(session, backfill), what_ifs(session, backfill)
+    names = set(tried.values())
+    common = names.pop() if len(names) == 1 else ""
     return {
         "key": f"airflow/{backfill.id}",
+        "what_if": common,
         "started_at": backfill.created_at.isoformat(),
         "nights": list(logged),
         "failed": {
-            night: f"{LOGGING} is {state}" if state else "it was cancelled before it began"
+            night: reason
             for night, state in logged.items()
-            if state != "success"
+            if (reason := why_not_counted(state, tried[night], common))
         },
     }
 
 
-def what_if_of(dag_run: Any) -> str:
-    """What a night tried. A backfill without parameters leaves its nights those of the one before it."""
-    return str((dag_run.conf or {}).get("what_if", ""))
+def why_not_counted(state: str | None, what_if: str, common: str) -> str:
+    """Why a night is none of those that the report compares; empty if it is one.
+
+    Args:
+        state: of the task that logs it; None if that never began.
+        what_if: what the night tried; empty if nothing.
+        common: what all nights of the backfill tried; empty if nothing, or not all the same.
+    """
+    if state is None:
+        return "it was cancelled before it began"
+    if what_if != common:
+        return f"it ran as the what-if {what_if} of a backfill before: run its day with --dag-run-conf '{{}}'"
+    return "" if state == "success" else f"{LOGGING} is {state}"
+
+
+def what_ifs(session: Any, backfill: Any) -> dict[str, str]:
+    """What each night tried, by run key. Without parameters in a backfill its nights keep those they had."""
+    from airflow.models import DagRun
+
+    nights = select(DagRun.run_id, DagRun.conf).where(DagRun.backfill_id == backfill.id)
+    return {
+        f"{backfill.dag_id}/{run_id}": str((conf or {}).get("what_if", ""))
+        for run_id, conf in session.execute(nights)
+    }
 
 
 def logging_states(session: Any, backfill: Any) -> dict[str, str | None]:

@@ -101,6 +101,7 @@ def test_the_page_has_a_command_for_each_of_its_subjects() -> None:
         "dags trigger",
         REHEARSED,
         "--accept-gap",
+        '"accept_gap"',
         "--refresh",
         "--what-if",
     ):

@@ -34,7 +34,9 @@ pytestmark = [
 DATES = [date(2026, 11, day) for day in (1, 2, 3)]
 NAMED = [str(day) for day in DATES]
 CHOSEN = {**SMALL, **pipeline_settings("tansu"), "RETRAIN_TRAINING__WINDOW_DAYS": "2"}
-PLAN, FILL, REPEAT, JUDGE_ANEW, TRY, NORMALLY = [line for line in COMMANDS if line.startswith("airflow ")]
+PLAN, FILL, REPEAT, JUDGE_ANEW, ACCEPT_GAP, TRY, NORMALLY = [
+    line for line in COMMANDS if line.startswith("airflow ")
+]
 NAME = json.loads(TRY.split("--dag-run-conf ")[1].strip("'"))["what_if"]
 
 
@@ -134,7 +136,12 @@ def judged_anew(story: Story, repeated: After) -> After:
 
 
 @pytest.fixture(scope="module")
-def tried(story: Story, judged_anew: After) -> After:
+def accepted(story: Story, judged_anew: After) -> After:
+    return follow(story, ACCEPT_GAP)
+
+
+@pytest.fixture(scope="module")
+def tried(story: Story, accepted: After) -> After:
     return follow(story, TRY)
 
 
@@ -174,9 +181,16 @@ def test_days_that_are_judged_anew_move_nothing_back(filled: After, judged_anew:
     assert judged_anew.logged == filled.logged
 
 
-def test_a_what_if_leaves_all_that_is_normal_as_it_was(judged_anew: After, tried: After) -> None:
+def test_a_gap_that_is_accepted_for_days_that_are_whole_changes_nothing(
+    judged_anew: After, accepted: After
+) -> None:
+    assert (accepted.begun, accepted.states) == ({*NAMED}, judged_anew.states)
+    assert (accepted.artifacts, accepted.releases) == (judged_anew.artifacts, judged_anew.releases)
+
+
+def test_a_what_if_leaves_all_that_is_normal_as_it_was(accepted: After, tried: After) -> None:
     """No artifact, no version, no alias, no move and no run of a normal night is another."""
-    assert tried == judged_anew
+    assert tried == accepted
 
 
 def test_a_what_if_trains_each_day_in_a_place_of_its_own(story: Story, tried: After) -> None:

@@ -164,6 +164,21 @@ def test_what_the_nights_tried_is_told(metadata: Metadata) -> None:
     assert metadata.told["what_if"] == "one-epoch"
 
 
+def test_nights_that_kept_the_parameters_of_a_what_if_are_named_and_not_compared(metadata: Metadata) -> None:
+    """A backfill without parameters over days of which one was a what-if: whichever ends last."""
+    backfill = metadata.add_backfill()
+    normal, tried = metadata.add_night(backfill), metadata.add_night(backfill, 1, what_if="one-epoch")
+
+    metadata.end(normal)
+    metadata.end(tried)
+    assert metadata.told["what_if"] == ""
+    [(night, reason)] = metadata.told["failed"].items()
+    assert night == f"{NIGHTS}/{tried.run_id}"
+    assert reason == (
+        "it ran as the what-if one-epoch of a backfill before: run its day with --dag-run-conf '{}'"
+    )
+
+
 def test_what_belongs_to_no_backfill_of_nights_is_left_alone(metadata: Metadata) -> None:
     metadata.end(metadata.add_night(None))
     metadata.end(metadata.add_night(metadata.add_backfill(OTHERS)))
