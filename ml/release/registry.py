@@ -108,8 +108,7 @@ class Registry:
         """Say what a line of the ledger says that moves no label: tag the version that it is about.
 
         Args:
-            line: a withdrawal or a readmission. If it is repeated late, the ledger's last line stays that
-                which was followed since.
+            line: a withdrawal or a readmission.
 
         Raises:
             Misconfigured: if the model was not logged.
@@ -117,9 +116,7 @@ class Registry:
         version = self.find_logged(line["model"])
         self._client.set_model_version_tag(self.name, version.version, LINE, canonical_json(line))
         self.tag(version, {NOTED[line["action"]]: _who_and_why(line)})
-        head = self.head()
-        if head is None or head[0] < line["line"]:
-            self._remember(line)
+        self._remember(line)
 
     def hear(self, line: Mapping[str, Any]) -> None:
         """As `note`, of a line that comes late: without a registered model it is only remembered."""
@@ -156,6 +153,10 @@ class Registry:
         return self._client.get_model_version(self.name, str(number)) if number else None
 
     def _remember(self, line: Mapping[str, Any]) -> None:
+        """Keep the last line of the ledger that was followed. One that comes late leaves it as it is."""
+        head = self.head()
+        if head and head[0] >= line["line"]:
+            return
         self._client.set_registered_model_tag(self.name, HEAD, f"{line['line']} {digest_of(line)}")
 
     def _ensure_model(self) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from ml.connections import MlflowConnection
 from ml.errors import Misconfigured, StoreCorrupted
 from ml.release.golden_version import readmit, set_golden
 from ml.release.registry import Registry
@@ -52,6 +53,7 @@ def test_no_history_puts_data_in_front_of_users_that_is_older_or_not_blessed(
 
 
 BLESSED = Finding("good", "PASS")
+AWAY = MlflowConnection(uri="http://127.0.0.1:9")
 
 
 def test_a_push_that_fails_where_one_was_killed_leaves_the_label_on_what_serves(world: World) -> None:
@@ -210,6 +212,25 @@ def test_the_next_night_tells_mlflow_of_a_withdrawal_that_it_has_missed(
 
     assert followed(history) == lines
     assert f"MLflow has heard now of line {lines} of the ledger: withdraw of {version}" in caplog.text
+
+
+def test_a_move_that_mlflow_hears_of_late_is_not_taken_for_the_ledgers_last_line(world: World) -> None:
+    """A ledger whose end is gone would pass for the whole one."""
+    history = RolloutMachine(world)
+    for day in (1, 2):
+        history.run(day, BLESSED, CALM)
+    second, place = history.serving, history.place
+    history.go_back(
+        Wish("previous", "for a test", "somebody"),
+        Mishap("lost", at=0, effect="mlflow.MlflowClient.set_model_version_tag"),
+    )
+    readmit(Wish(str(second), "for a test", "somebody"), history.records, place.serving, AWAY)
+    lines = len(place.ledger.entries())
+
+    place.resolve(3)
+
+    assert [line["event"] for line in place.ledger.entries()[lines - 2 :]] == ["moved", "noted", "settled"]
+    assert followed(history) == lines
 
 
 def followed(history: RolloutMachine) -> int:
