@@ -35,7 +35,7 @@ from tests.integration.backfilling import PIPELINE, Story, digests, settings, wa
 DAMAGE = Corruption(negative_quantity=0.01, not_json=0.01)
 DAMAGED_EVERY = 7
 LIMIT_SECONDS = 4 * 3600
-NEEDED = timedelta(minutes=90)
+NEEDED = timedelta(minutes=150)
 
 # After half a minute without a sign of life a scheduler and its tasks are dead. Airflow's own limit is five.
 SOON_MISSED = {
