@@ -369,10 +369,21 @@ def test_what_was_accepted_counted_and_dropped_is_said_of_all_that_the_night_mak
 
     check_counts(answer_of(cluster, "gapped", exceptional.window), run["metrics"], caplog.text)
     [caveat] = world.store.manifest(exceptional.land_examples).caveats
-    made = {**exceptional.made, "blessing": exceptional.decide_blessing}
+    made = {
+        **exceptional.made,
+        "blessing": exceptional.decide_blessing,
+        "pushed_model": exceptional.push_model,
+    }
     caveats = {kind: world.store.manifest(artifact).caveats for kind, artifact in made.items()}
     assert re.search(r"about \d+% of the window was lost to retention, accepted: broker outage", caveat)
-    assert {"examples", "statistics", "training_window", "model", "evaluation"} < caveats.keys()
+    assert {
+        "examples",
+        "statistics",
+        "training_window",
+        "model",
+        "evaluation",
+        "pushed_model",
+    } < caveats.keys()
     assert [kind for kind, known in caveats.items() if known != [caveat]] == ["production"]
     assert run["tags"]["retraining.caveats"] == caveat
     assert f"Accepted by a person:\n\n- {caveat}" in run["tags"]["mlflow.note.content"]

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from ml.backfill.day_plan import DayPlan
@@ -7,6 +10,7 @@ from ml.backfill.findings import count_days, find_concerns, summarise
 from ml.day import Day
 from ml.decisions import deciding
 from ml.landing import Remains
+from ml.manifest import Identity
 from ml.release import Served
 from tests.ml.backfill.conftest import NOTHING_SERVED, OUTDATED, Nights
 
@@ -316,6 +320,22 @@ def test_code_alone_recomputes_nothing_and_is_said(nights: Nights, monkeypatch: 
     assert len(plans[0]["other_commits"]) == 1
     [concern] = find_concerns(plans, NOTHING_SERVED)
     assert concern.startswith("results of 1 days that would be kept were made by other commits")
+
+
+def test_a_step_whose_revision_was_raised_is_made_again_for_that_reason(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identify = Day.identify
+
+    def raised(day: Day, kind: str, *made_of: Any) -> Identity:
+        return replace(identify(day, kind, *made_of), revision=2 if kind == "model" else 1)
+
+    nights.run(1)
+    monkeypatch.setattr(Day, "identify", raised)
+    [plan] = nights.plan(1, 1)
+
+    assert made(plan) == ["model", "evaluation", "blessing"]
+    assert causes(plan) == {"model": "the step's revision is 2, was 1"}
 
 
 def test_every_day_is_counted_once_and_the_sentence_says_what_counts(nights: Nights) -> None:
