@@ -41,12 +41,7 @@ def go_back(chosen: argparse.Namespace) -> str:
     """Go back to a version that has been served before."""
     done = steps.roll_back(chosen.pipeline, chosen.to, chosen.reason, serving=serving(), mlflow=mlflow())
     said = f"{chosen.pipeline} is served by {done['version']} (before: {done['previous']})"
-    if done["aliased"]:
-        return f"{said}, after {done['seconds']:.1f} s. The ledger and MLflow say so too."
-    return (
-        f"{said}, after {done['seconds']:.1f} s. MLflow did not follow: the next night has it follow, or "
-        f"when it answers: python -m ml reconcile --pipeline {chosen.pipeline} --settle"
-    )
+    return f"{said}, after {done['seconds']:.1f} s. {_followed(chosen.pipeline, done['aliased'])}"
 
 
 def list_ledger(chosen: argparse.Namespace) -> str:
@@ -68,7 +63,8 @@ def set_golden(chosen: argparse.Namespace) -> str:
     done = steps.set_golden(
         chosen.pipeline, chosen.version, chosen.reason, serving=serving(), mlflow=mlflow()
     )
-    return f"{done['version']} is golden (before: {done['previous']})"
+    said = f"{done['version']} is golden (before: {done['previous']})"
+    return f"{said}. {_followed(chosen.pipeline, done['aliased'])}"
 
 
 def show_golden(chosen: argparse.Namespace) -> str:
@@ -107,6 +103,15 @@ def compare(chosen: argparse.Namespace) -> str:
     if found["agree"]:
         return report
     raise Misconfigured(f"\n{report}\n{found['command'] and 'Run: ' + found['command']}".rstrip())
+
+
+def _followed(pipeline: str, aliased: bool) -> str:
+    if aliased:
+        return "The ledger and MLflow say so too."
+    return (
+        "MLflow did not follow: the next night has it follow, or when it answers: python -m ml reconcile "
+        f"--pipeline {pipeline} --settle"
+    )
 
 
 def _standing(served: dict[str, Any]) -> str:

@@ -59,7 +59,7 @@ class LabelMove(ABC):
         announced = self.ledger.on_the_way
         if announced is None:
             raise ValueError("a move is announced before the registry follows it")
-        catch_up(self.ledger.entries(), registry)
+        catch_up(self.ledger, registry)
         registry.follow(announced, self.alias)
 
     def moved_entry(self) -> Entry:

@@ -14,6 +14,7 @@ import logging
 import os
 import pwd
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Literal
@@ -85,6 +86,12 @@ class Ledger:
         self.label = label or pipeline.serving.label
         self.chain = Chain(store.root / pipeline.name / "release" / "ledger.jsonl")
         self.path = self.chain.path
+
+    def of(self, label: str) -> Ledger:
+        """The same ledger, whose properties tell of the moves of another label."""
+        other = copy(self)
+        other.label = label
+        return other
 
     def entries(self) -> list[dict[str, Any]]:
         """All lines.

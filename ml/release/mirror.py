@@ -3,44 +3,56 @@
 A decision that moves no label is mirrored all the same: else a ledger that was replaced by a copy from before
 a withdrawal would pass for the whole one, and the version could come back to users. What the registry has not
 heard, because MLflow did not answer, it is told by whoever reaches it next: a night, the watch, `reconcile
---settle`, or another move.
+--settle`, or another move. So is the name of a golden version, whose label nothing else is compared with; the
+alias of the users' label follows only what really serves (`ml.release.production`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from operator import itemgetter
 
 from ml.connections import MlflowConnection
 from ml.errors import RetrainingError
-from ml.release.history import Line
+from ml.release.history import GOLDEN, Line
 from ml.release.ledger import Ledger
 from ml.release.registry import NOTED, Registry
 
 log = logging.getLogger(__name__)
 
 
-def unheard(lines: Sequence[Line], registry: Registry) -> list[Line]:
+def unheard(ledger: Ledger, registry: Registry) -> list[Line]:
     """The decisions about versions that the registry has not heard of, the oldest first.
 
+    Among them is the last naming of a golden version, if its alias stayed behind and the model is registered.
+
     Args:
-        lines: the whole ledger.
+        ledger: all of it counts.
         registry: knows which line it has followed last.
     """
     head = registry.head()
-    later = lines[head[0] if head else 0 :]
-    return [line for line in later if line["event"] == "noted" and line["action"] in NOTED]
+    later = ledger.entries()[head[0] if head else 0 :]
+    missed: list[Line] = [line for line in later if line["event"] == "noted" and line["action"] in NOTED]
+    named = ledger.of(GOLDEN).on_the_way
+    if named and named["event"] == "moved" and registry.find(named["model"]):
+        missed.append(named)
+    return sorted(missed, key=itemgetter("line"))
 
 
-def catch_up(lines: Sequence[Line], registry: Registry) -> list[Line]:
+def catch_up(ledger: Ledger, registry: Registry) -> list[Line]:
     """Have the registry say what it has not heard of, and log it. Under the publication lock only.
 
     Returns:
         The lines that it was told.
     """
-    missed = unheard(lines, registry)
+    missed = unheard(ledger, registry)
     for line in missed:
-        registry.hear(line)
+        if line["event"] == "noted":
+            registry.hear(line)
+        else:
+            registry.follow(line, GOLDEN)
+            ledger.of(GOLDEN).finish(line)
         log.warning("MLflow has heard now of line %d of the ledger: %s", line["line"], describe(line))
     return missed
 
@@ -65,7 +77,7 @@ def mirror_decision(line: Line, ledger: Ledger, model: str, mlflow: MlflowConnec
     """
 
     def tell(registry: Registry) -> None:
-        if line not in catch_up(ledger.entries(), registry):
+        if line not in catch_up(ledger, registry):
             registry.note(line)
 
     otherwise = (

@@ -134,7 +134,7 @@ class Records:
         """
         served = self.served(rest)
         self.check_mirror(registry)
-        catch_up(self.ledger.entries(), registry)
+        catch_up(self.ledger, registry)
         digest = served and served.model["digest"]
         aliased = registry.production_digest()
         lost = self.ledger.on_the_way

@@ -171,7 +171,7 @@ def _ask_registry(records: Records, mlflow: MlflowConnection) -> Sight:
         with open_mlflow(mlflow, patient=False) as client:
             registry = Registry(client, records.pipeline.serving.model)
             records.check_mirror(registry)
-            missed = [*_left_behind(records), *unheard(records.ledger.entries(), registry)]
+            missed = [*_left_behind(records), *unheard(records.ledger, registry)]
             seen = _version_of(records, registry.production_digest())
             return replace(seen, unheard=tuple(map(describe, missed)))
     except RetrainingError as error:

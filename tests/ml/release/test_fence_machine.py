@@ -17,6 +17,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from ml.connections import MlflowConnection
 from ml.errors import Misconfigured, StoreCorrupted
 from ml.release.golden_version import readmit, set_golden
+from ml.release.reconciliation import reconcile
 from ml.release.registry import Registry
 from ml.release.rollout.trial import find_last_trial
 from ml.release.router import read_share
@@ -231,6 +232,33 @@ def test_a_move_that_mlflow_hears_of_late_is_not_taken_for_the_ledgers_last_line
 
     assert [line["event"] for line in place.ledger.entries()[lines - 2 :]] == ["moved", "noted", "settled"]
     assert followed(history) == lines
+
+
+def test_a_golden_version_that_mlflow_has_not_heard_of_is_named_there_by_the_next_night(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = RolloutMachine(world)
+    history.run(1, BLESSED, CALM)
+    place, golden = history.place, history.version_of(history.serving)
+    wish = Wish(str(golden.number), "for a test", "somebody")
+    assert not set_golden(wish, history.records, place.serving, AWAY).aliased
+    line = place.ledger.entries()[-1]
+    assert (line["event"], line["label"], line["alias"]) == ("moved", "golden", False)
+
+    found = reconcile(history.records, place.serving, place.mlflow)
+    place.resolve(2)
+
+    assert f"All three agree, and MLflow has not heard of: golden to {golden.number}" in found.finding
+    assert found.command == "python -m ml reconcile --pipeline clicks --settle"
+    assert f"MLflow has heard now of line {line['line']} of the ledger: golden to" in caplog.text
+    with open_mlflow(place.mlflow) as client:
+        assert Registry(client, place.model).aliased_digest("golden") == golden.model["digest"]
+    last = place.ledger.entries()[-1]
+    assert (last["event"], last["label"], last["alias"]) == ("settled", "golden", True)
+    assert reconcile(history.records, place.serving, place.mlflow).agree
+
+    place.resolve(2)
+    assert place.ledger.entries()[-1] == last
 
 
 def followed(history: RolloutMachine) -> int:
