@@ -1,4 +1,4 @@
-"""The nightly rehearsal of the way back to the golden version, on a model server that answers nobody."""
+"""The way back to the golden version, rehearsed every day at noon on a model server that answers nobody."""
 
 from __future__ import annotations
 
