@@ -42,7 +42,7 @@ from tests.integration.airflow_moves import (
     running_moves,
     running_stage,
 )
-from tests.integration.airflow_nights import RECORDS, Run, World, processes_of
+from tests.integration.airflow_nights import ASK, RECORDS, Run, World, processes_of
 from tests.integration.canaries import CanaryPlace
 from tests.integration.moving import Step, asking
 from tests.integration.publishing import Place
@@ -211,7 +211,9 @@ def test_a_canary_that_fails_is_withdrawn_by_its_rollout_and_users_see_no_error(
     assert "of the canary's requests fail" in told
 
 
-def test_a_promotion_waits_for_a_person_and_the_ledger_says_for_whom(world: World, trials: Trials) -> None:
+def test_a_promotion_waits_for_a_person_who_may_say_no_and_the_ledger_says_who_said_yes(
+    world: World, trials: Trials
+) -> None:
     place = trials.place
     place.night(6)
     assert trials.judge(HEALTHY).judgement.decision == "PROMOTE"
@@ -223,6 +225,15 @@ def test_a_promotion_waits_for_a_person_and_the_ledger_says_for_whom(world: Worl
     assert question["body"].startswith(f"## PROMOTE: version {HEALTHY} beside {GOOD}")
     assert (place.served(), place.on_canary()) == (GOOD, HEALTHY)
 
+    run.answer("Reject")
+    run.wait()
+
+    assert (run.states[ASK], run.states["promote_canary"]) == ("skipped", "skipped")
+    assert "answer all users? rejected by admin: it stays on trial" in run.log_text(ASK)
+    assert (place.served(), place.on_canary()) == (GOOD, HEALTHY)
+
+    run.clear(ASK)
+    run.wait_for_question()
     run.answer("Approve")
     run.wait()
 

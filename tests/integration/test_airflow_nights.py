@@ -177,7 +177,8 @@ def struck(world: World, broker: Kafka) -> Run:
 
 def state_of_the_world(world: World, run: Run) -> dict[str, Any]:
     """All that a repetition of a night must not change."""
-    outputs = {step: output for step, output in run.outputs.items() if step != ASK}  # it says when
+    asking = ("describe_night", ASK)  # nobody is asked again about what is pushed
+    outputs = {step: output for step, output in run.outputs.items() if step not in asking}
     return {
         "outputs": outputs,
         "ledger": world.ledger("clicks"),
@@ -328,36 +329,19 @@ def test_the_backfill_is_told_of(told: Run) -> None:
     assert told.output("report_backfill")["summary"] in told.log_text("tell")
 
 
-def test_a_repeated_night_changes_nothing_and_is_not_told_of_again(
+def test_a_repeated_night_changes_nothing_asks_nobody_and_is_not_told_of_again(
     world: World, normal: Run, told: Run
 ) -> None:
     before = state_of_the_world(world, normal)
 
     normal.post("/clear", dry_run=False)
-    normal.wait_for_question()
-    normal.answer("Approve")
     normal.wait()
 
+    assert normal.output("describe_night")["decision"] == "PUSHED"
     assert {task["try_number"] for task in normal.tasks.values()} == {2}
     assert set(normal.states.values()) == {"success"}
     assert state_of_the_world(world, normal) == before
     assert [report.run_id for report in world.runs(REPORTS)] == [told.run_id]
-
-
-def test_what_a_person_rejects_is_not_pushed_and_the_message_says_who_it_was(
-    world: World, normal: Run, told: Run
-) -> None:
-    ledger, served = world.ledger("clicks"), world.served_versions("clicks")
-
-    normal.clear(ASK)
-    normal.wait_for_question()
-    normal.answer("Reject")
-    normal.wait()
-
-    assert (normal.states[ASK], normal.states["push_model"]) == ("skipped", "skipped")
-    said = normal.log_text(ASK, normal.tasks[ASK]["try_number"])
-    assert "publish the candidate of clicks? rejected by admin: serving stays as it was" in said
-    assert (world.ledger("clicks"), world.served_versions("clicks")) == (ledger, served)
 
 
 def test_a_missing_connection_stops_the_night_at_once_and_says_what_to_add(world: World) -> None:
