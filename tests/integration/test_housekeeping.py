@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import pkgutil
 import shutil
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
-from typing import Any
 
 import grpc
 import httpx
@@ -24,15 +21,18 @@ from ml.config import Approval, Housekeeping
 from ml.errors import Removed
 from ml.housekeeping import House, housekeep, plan_housekeeping
 from ml.release.golden_version import set_golden
+from ml.release.old_versions import remove_versions
 from ml.release.rollback import roll_back
 from ml.release.rpc import predict_request
 from ml.release.server import ModelServer
 from ml.release.wish import Wish
+from tests.integration.deaths import effects
 from tests.integration.forking import FORKSERVER
 from tests.integration.outgoing import load, loaded
-from tests.integration.publishing import Place
+from tests.integration.publishing import Place, die_instead_of
 from tests.integration.release_world import World, listed, running_serving
 from tests.integration.traffic import Reply, asking
+from tests.ml.release.mishaps import Witness
 
 pytestmark = pytest.mark.integration
 
@@ -41,12 +41,10 @@ LATER = datetime.now(timezone.utc) + timedelta(days=100)
 ENOUGH = 200
 
 # All that the removal of a version changes, in this order: the artifacts' are in tests/ml/housekeeping.
-DEATHS = (
-    "ml.release.model_config.write_atomically",
-    "ml.release.rpc.RpcServer.reload",
-    "ml.release.old_versions.unstage",
-    "shutil.rmtree",
-)
+UNLOAD = ("ml.release.model_config.write_atomically", "ml.release.rpc.RpcServer.reload")
+UNSTAGE = "ml.release.old_versions.unstage"
+# The last one is the second half of unstaging.
+DEATHS = (*UNLOAD, UNSTAGE, "shutil.rmtree")
 
 
 @pytest.fixture(scope="module")
@@ -207,12 +205,59 @@ def test_the_ways_back_stay_open_and_a_way_that_is_gone_says_so(place: Place) ->
     assert place.served() == FIVE
 
 
+@pytest.fixture(scope="module")
+def beside(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """The same with a second model server, which has a version that this store knows nothing of."""
+    with running_serving(tmp_path_factory.mktemp("second")) as second:
+        first = place.serving.models_dir / place.model / str(ONE)
+        shutil.copytree(first, second.models_dir / place.model / "1")
+        yield replace(place, serving=second)
+
+
+def test_a_removal_has_no_other_effects_and_unloads_everywhere_before_it_deletes(
+    place: Place, beside: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = replace(house_of(place), servers=(place.serving, beside.serving))
+    housekeep(house, LATER)
+    restage(place, ONE, THREE)
+    restage(beside, 1, THREE)
+    witness = Witness()
+    witness.watch(monkeypatch)
+
+    removed = remove_versions(house.records, house.servers, ())
+
+    assert list(removed) == [THREE]
+    assert effects(witness) == [*UNLOAD, *UNLOAD, UNSTAGE, UNSTAGE]
+
+
+@pytest.mark.parametrize("moment", [UNLOAD[-1], UNSTAGE])
+def test_a_housekeeping_that_is_killed_at_the_second_server_is_finished_by_the_next(
+    place: Place, beside: Place, moment: str
+) -> None:
+    house = replace(house_of(place), servers=(place.serving, beside.serving))
+    housekeep(house, LATER)
+    restage(place, ONE, THREE)
+    restage(beside, 1, THREE)
+
+    lost = FORKSERVER.Process(target=housekeep_and_die, args=(house, moment, 2))
+    lost.start()
+    lost.join()
+    assert lost.exitcode == -signal.SIGKILL
+    assert place.served() == FIVE
+    assert str(THREE) in beside.directories()
+
+    housekeep(house, LATER)
+    assert place.directories() == [str(number) for number in (ONE, FOUR, FIVE)]
+    assert beside.directories() == ["1"]
+    assert THREE not in {*loaded(place), *loaded(beside)}
+
+
 @pytest.mark.parametrize("moment", DEATHS)
 def test_a_housekeeping_that_is_killed_is_finished_by_the_next(place: Place, moment: str) -> None:
     housekeep(house_of(place), LATER)
     restage(place, ONE, THREE)
 
-    lost = FORKSERVER.Process(target=housekeep_and_die, args=(place, moment))
+    lost = FORKSERVER.Process(target=housekeep_and_die, args=(house_of(place), moment))
     lost.start()
     lost.join()
     assert lost.exitcode == -signal.SIGKILL
@@ -224,27 +269,22 @@ def test_a_housekeeping_that_is_killed_is_finished_by_the_next(place: Place, mom
 
 
 def test_what_a_second_server_has_labelled_stays_and_the_rest_goes_from_both(
-    place: Place, tmp_path: Path
+    place: Place, beside: Place
 ) -> None:
     housekeep(house_of(place), LATER)
-    with running_serving(tmp_path) as canary:
-        beside = replace(place, serving=canary)
-        shutil.copytree(
-            place.serving.models_dir / place.model / str(ONE), canary.models_dir / place.model / "1"
-        )
-        for version in (TWO, THREE):
-            restage(place, ONE, version)
-            restage(beside, 1, version)
-        with ModelServer(canary, place.model) as server:
-            server.apply(server.entry().labelled(THREE, "canary"), 60)
+    for version in (TWO, THREE):
+        restage(place, ONE, version)
+        restage(beside, 1, version)
+    with ModelServer(beside.serving, place.model) as server:
+        server.apply(server.entry().labelled(THREE, "canary"), 60)
 
-        plan, _ = housekeep(replace(house_of(place), servers=(place.serving, canary)), LATER)
+    plan, _ = housekeep(replace(house_of(place), servers=(place.serving, beside.serving)), LATER)
 
-        assert plan.kept_versions[THREE] == "labelled canary"
-        assert plan.kept_versions[1] == "not published from this store"
-        assert place.directories() == [str(number) for number in (ONE, THREE, FOUR, FIVE)]
-        assert beside.directories() == ["1", str(THREE)]
-        assert loaded(beside) == [THREE]
+    assert plan.kept_versions[THREE] == "labelled canary"
+    assert plan.kept_versions[1] == "not published from this store"
+    assert place.directories() == [str(number) for number in (ONE, THREE, FOUR, FIVE)]
+    assert beside.directories() == ["1", str(THREE)]
+    assert loaded(beside) == [THREE]
 
 
 def restage(place: Place, source: int, version: int) -> None:
@@ -255,12 +295,7 @@ def restage(place: Place, source: int, version: int) -> None:
     load(place, version)
 
 
-def housekeep_and_die(place: Place, moment: str) -> None:
-    """Keep house in this process, and be killed instead of doing this."""
-    owner, _, name = moment.rpartition(".")
-
-    def die(*_: Any, **__: Any) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    setattr(pkgutil.resolve_name(owner), name, die)
-    housekeep(house_of(place), LATER)
+def housekeep_and_die(house: House, moment: str, calls: int = 1) -> None:
+    """Keep house in this process, and be killed instead of doing this the so-manieth time."""
+    die_instead_of(*moment.rsplit(".", 1), calls=calls)
+    housekeep(house, LATER)
