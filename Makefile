@@ -23,9 +23,10 @@ clean-demo: install  ## Forget the demo's state
 	@$(RUN) -m tests.demo clean
 
 # It starts some hundred interpreters, which is why each module is compiled once only, whatever the environment says.
+# Three workers for two cores, because much of it waits for processes that it has started.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: install  ## The suite
-	@$(RUN) -m pytest -m "not proof" -n 2 --dist loadfile --no-loadscope-reorder
+	@$(RUN) -m pytest -m "not proof" -n 3 --dist loadfile --no-loadscope-reorder
 
 test-fast: install  ## Without the tests that start processes
 	@$(RUN) -m pytest -m "not integration"

@@ -17,8 +17,8 @@ from ml.store import Store
 settings.register_profile("house", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("house")
 
-# ``make test`` deals the files out to two workers in this order, each file to one of them. What takes minutes
-# begins first: begun last, it would leave the other worker with nothing to do. The rest takes seconds a file.
+# ``make test`` deals the files out to its workers in this order, each file to one of them. What takes minutes
+# begins first: begun last, it would leave the others with nothing to do. The rest takes seconds a file.
 LONGEST_FIRST = (
     "integration/test_backfills.py",
     "integration/test_airflow_nights.py",

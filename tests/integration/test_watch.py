@@ -40,7 +40,7 @@ pytestmark = [
 ]
 
 ONE, TWO, THREE = 20261102001, 20261103001, 20261104001
-MODEL = "watched"
+MODEL = "alerted"
 ANSWER = {"time": "", "trace": "1", "face": "rest", "model": MODEL, "track": "stable"}
 FAILED = {"outcome": "failed", "status": "500", "seconds": "0.004", "score": ""}
 ANSWERED = {"answered_by": "stable", "answer": "failed", "request_seconds": "0.005"}
