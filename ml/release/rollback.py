@@ -122,9 +122,12 @@ class WayBack(LabelMove):
             action(self)
 
     def load(self) -> None:
-        """Have the server load the version, unless it answers already."""
+        """Have the server load the version, unless it answers already and is to stay.
+
+        One that the config names no more answers until the server has come to unload it.
+        """
         version = self.move.version
-        if self.server.rest.is_available(version.number):
+        if version.number in self.server.entry().versions and self.server.rest.is_available(version.number):
             return
         self.stage()
         try:
@@ -156,10 +159,11 @@ class WayBack(LabelMove):
         self.difference = self.records.known_answers.ask(self.move.version.number, self.server.rest)
 
     def moved_entry(self) -> Entry:
-        """For users' label only the two versions stay loaded; any other label leaves all that is loaded."""
-        if self.move.label == self.records.pipeline.serving.label:
+        """If users' label moves, only the two versions stay loaded; else all that is loaded stays."""
+        number, label = self.move.version.number, self.move.label
+        if label == self.records.pipeline.serving.label and number != self.move.previous:
             return super().moved_entry()
-        return self.server.entry().labelled(self.move.version.number, self.move.label)
+        return self.server.entry().labelled(number, label)
 
     def move_alias(self) -> None:
         """Point the registry's alias at the model, if MLflow answers: users are served already."""

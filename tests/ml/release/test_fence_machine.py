@@ -17,10 +17,12 @@ from hypothesis.stateful import run_state_machine_as_test
 from ml.connections import MlflowConnection
 from ml.errors import Misconfigured, StoreCorrupted
 from ml.release.golden_version import readmit, set_golden
+from ml.release.model_config import read_config, with_entry, write_config
 from ml.release.reconciliation import reconcile
 from ml.release.registry import Registry
 from ml.release.rollout.trial import find_last_trial
 from ml.release.router import read_share
+from ml.release.server import ModelServer
 from ml.release.tracking import open_mlflow
 from ml.release.wish import Wish
 from tests.integration.outgoing import load, loaded
@@ -298,6 +300,39 @@ def test_a_roll_back_that_was_lost_before_the_server_heard_of_it_is_done_by_whoe
 
     assert place.ledger.last_served == first
     assert history.aliased() == history.version_of(first).model["digest"]
+
+
+def test_who_stays_after_a_roll_back_that_was_lost_keeps_the_way_back_loaded(world: World) -> None:
+    history = FenceMachine(world)
+    for day in (1, 2):
+        history.run(day, BLESSED, CALM)
+    first, second = history.server.named["stable"]
+    back, stay = (Wish(to, "for a test", "somebody") for to in ("previous", str(second)))
+    history.go_back(back, Mishap("killed", at=0, effect="ml.release.model_config.write_atomically"))
+
+    assert history.go_back(stay, None) == "done"
+
+    assert history.serving == second
+    assert {first, second} <= set(loaded(history.place))
+
+
+def test_a_version_that_the_server_is_about_to_unload_is_offered_again_before_it_gets_the_label(
+    world: World,
+) -> None:
+    history = FenceMachine(world)
+    for day in (1, 2):
+        history.run(day, BLESSED, CALM)
+    first, second = history.server.named["stable"]
+    config_file, place = history.server.connection.config_file, history.place
+    with ModelServer(place.serving, place.model) as server:
+        entry = server.entry().without(first, "stable", second)
+    write_config(config_file, with_entry(read_config(config_file), entry))
+
+    reloaded_once = Mishap("killed", at=1, effect="ml.release.rpc.RpcServer.reload")
+    history.go_back(Wish("previous", "for a test", "somebody"), reloaded_once)
+
+    assert history.serving == second
+    assert first in loaded(place)
 
 
 def test_housekeeping_after_a_roll_back_that_was_lost_leaves_the_way_further_back(world: World) -> None:
