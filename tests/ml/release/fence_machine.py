@@ -215,7 +215,8 @@ class FenceMachine(RuleBasedStateMachine):
             assert self.serving == served
             return
         self.check_pushed(run, outcome, unmoved)
-        self.is_settled = True
+        # Alias and ledger follow a move that was taken up when somebody looks next.
+        self.is_settled = unmoved == {served}
 
     def check_pushed(self, run: Run, outcome: str, unmoved: set[int | None]) -> None:
         """What a push that nothing happened to has done."""
