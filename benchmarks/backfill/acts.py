@@ -49,6 +49,12 @@ class Stage:
         known = sorted(days)
         return sorted(self.chance.sample(known, min(count, len(known))))
 
+    def clear_one(self) -> str:
+        """Clear one of the nights that are over; its day."""
+        [day] = self.choose(days_in(self, *FINISHED), 1)
+        self.story.clear(day)
+        return day
+
     def finish(self) -> None:
         """Wait until all nights are over, and each backfill is reported."""
         self.story.wait(reports=self.story.created)
@@ -86,8 +92,7 @@ def make_good(stage: Stage, *options: str) -> set[str]:
     failed = days_in(stage, "failed")
     say(f"marked as failed: {' '.join(marked)}; failed in all: {len(failed)}")
     stage.backfill(stage.days, "failed", *options)
-    [cleared] = stage.choose(days_in(stage, *FINISHED), 1)
-    stage.story.clear(cleared)
+    cleared = stage.clear_one()
     say(f"cleared {cleared}")
     stage.finish()
     return failed | {cleared}
@@ -124,9 +129,7 @@ def judge_anew(stage: Stage) -> set[str]:
     story = stage.story
     story.wait_until(lambda: "running" in story.states.values(), "running the first of the nights")
     story.wait_until(lambda: days_in(stage, *FINISHED), "done with one of the nights")
-    [cleared] = stage.choose(days_in(stage, *FINISHED), 1)
-    story.clear(cleared)
-    say(f"cleared {cleared}")
+    say(f"cleared {stage.clear_one()}")
     stage.finish()
     return set(map(str, stage.days))
 
@@ -153,9 +156,7 @@ def clear_now_and_then(stage: Stage) -> None:
         stage.story.wait_until(
             partial(is_time, stage, over, share), f"through with {share:.0%} of the nights"
         )
-        [day] = stage.choose(days_in(stage, *FINISHED), 1)
-        stage.story.clear(day)
-        say(f"{len(over)} nights were over; cleared {day}")
+        say(f"{len(over)} nights were over; cleared {stage.clear_one()}")
 
 
 def is_time(stage: Stage, over: set[str], share: float) -> bool:

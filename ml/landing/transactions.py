@@ -29,17 +29,19 @@ def what_matters(pipeline: Pipeline, window: Window, *, late: bool) -> Matters:
             landed if every hidden record mattered.
     """
     settled, event_time = settled_ms(pipeline.landing, window), pipeline.landing.event_time
+
+    def is_unsettled(block: Block) -> bool:
+        return bool(block.timestamps.min() < settled)
+
+    if not late:
+        return is_unsettled
     parser = Parser(pipeline.read_schema().columns, event_time)
 
-    def matters(block: Block) -> bool:
-        if block.timestamps.min() < settled:
-            return True
-        if not late:
-            return False
+    def is_of_window(block: Block) -> bool:
         times = parser.parse(block.values).table[event_time].to_numpy()
         return bool(np.any((window.start_ms <= times) & (times < window.end_ms)))
 
-    return matters
+    return lambda block: is_unsettled(block) or is_of_window(block)
 
 
 def check_transactions(connection: KafkaConnection, name: str, matters: Matters) -> None:

@@ -56,12 +56,24 @@ def check_fence(candidate: Version, judged_against: int | None, served: Version 
             f"not published: {candidate.number} was judged against {_named(judged_against)}, but now "
             f"{_named(number)} is served. Judge it again: clear the run from resolve_production on."
         )
-    if served is not None and candidate.watermark <= served.watermark:
-        raise Withheld(
-            f"not published, STALE: {candidate.number} has seen data up to {_minute(candidate.watermark)}, "
-            f"and {served.number}, which is served, up to {_minute(served.watermark)}. Only a newer "
-            "watermark replaces it."
-        )
+    if stale := why_stale(str(candidate.number), candidate.watermark, served):
+        raise Withheld(f"{stale}. Only a newer watermark replaces it.")
+
+
+def why_stale(name: str, watermark: datetime, served: Version | None) -> str:
+    """Why something does not replace what is served; empty if it has seen newer data.
+
+    Args:
+        name: what it is called.
+        watermark: the end of the data that it has seen.
+        served: what users are answered by; None for nothing.
+    """
+    if served is None or watermark > served.watermark:
+        return ""
+    return (
+        f"not published, STALE: {name} has seen data up to {_minute(watermark)}, and {served.number}, which "
+        f"is served, up to {_minute(served.watermark)}"
+    )
 
 
 def check_not_rolled_back(candidate: Version, rolled_back: Mapping[int, Mapping[str, Any]]) -> None:

@@ -149,6 +149,12 @@ class Ledger:
         return None
 
     @property
+    def left_behind(self) -> dict[str, Any] | None:
+        """The last move, if it came to its end without MLflow: its alias has yet to follow."""
+        last = self.on_the_way
+        return last if last and last["event"] == "moved" else None
+
+    @property
     def last_move(self) -> dict[str, Any] | None:
         """The line of the last move that came to its end; None if there was none."""
         done = [entry for entry in self._moves() if entry["event"] == "moved"]

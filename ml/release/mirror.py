@@ -34,8 +34,8 @@ def unheard(ledger: Ledger, registry: Registry) -> list[Line]:
     head = registry.head()
     later = ledger.entries()[head[0] if head else 0 :]
     missed: list[Line] = [line for line in later if line["event"] == "noted" and line["action"] in NOTED]
-    named = ledger.of(GOLDEN).on_the_way
-    if named and named["event"] == "moved" and registry.find(named["model"]):
+    named = ledger.of(GOLDEN).left_behind
+    if named and registry.find(named["model"]):
         missed.append(named)
     return sorted(missed, key=itemgetter("line"))
 

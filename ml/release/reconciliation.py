@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import RetrainingError
-from ml.release.history import Line
 from ml.release.mirror import describe, unheard
 from ml.release.production import Records, publication_lock
 from ml.release.registry import Registry
@@ -171,17 +170,12 @@ def _ask_registry(records: Records, mlflow: MlflowConnection) -> Sight:
         with open_mlflow(mlflow, patient=False) as client:
             registry = Registry(client, records.pipeline.serving.model)
             records.check_mirror(registry)
-            missed = [*_left_behind(records), *unheard(records.ledger, registry)]
+            behind = records.ledger.left_behind
+            missed = [*([behind] if behind else []), *unheard(records.ledger, registry)]
             seen = _version_of(records, registry.production_digest())
             return replace(seen, unheard=tuple(map(describe, missed)))
     except RetrainingError as error:
         return Sight(None, str(error))
-
-
-def _left_behind(records: Records) -> list[Line]:
-    """The last move, if it came to its end without MLflow: its alias has yet to follow."""
-    last = records.ledger.on_the_way
-    return [last] if last and last["event"] == "moved" else []
 
 
 def _version_of(records: Records, digest: str | None) -> Sight:

@@ -41,13 +41,13 @@ def describe_night(blessing: Artifact, logged: dict[str, Any]) -> Question:
     verdict = day.store.read_json(blessing)["verdict"]
     model = logged["night"]["artifacts"].get("model")
     findings = Findings.read(day.store, logged["night"]["artifacts"])
-    note = note_of(day.pipeline, day.window, findings)
+    note, served = note_of(day.pipeline, day.window, findings), _served(day)
     return {
-        "decision": PUSHED if model and _is_pushed(day, blessing, model) else verdict,
+        "decision": PUSHED if model and _is_pushed(day, blessing, model, served) else verdict,
         "subject": f"{day.name}, {verdict}: publish the candidate of {day.pipeline.name}?",
         "body": f"{note}\n\n[The night in MLflow]({logged['url']})",
         "otherwise": "serving stays as it was; clear this task to be asked again",
-        "futile": _why_futile(day),
+        "futile": _why_futile(day, served),
     }
 
 
@@ -73,22 +73,18 @@ def describe_canary(pipeline: str, judgement: dict[str, Any]) -> Question:
     }
 
 
-def _is_pushed(day: Day, blessing: Artifact, model: Artifact) -> bool:
+def _is_pushed(day: Day, blessing: Artifact, model: Artifact, served: Version | None) -> bool:
     """Whether the push is done, or was lost when users had the model already."""
-    served = _served(day)
     done = day.store.find(identify_pushed_model(day, blessing, model)) is not None
     return done or (served is not None and served.model["digest"] == model["digest"])
 
 
-def _why_futile(day: Day) -> str:
+def _why_futile(day: Day, served: Version | None) -> str:
     """Why the fence would refuse whatever a person says; empty if it might not."""
-    served = _served(day)
-    if served is None or served.watermark < day.window.end:
-        return ""
-    return (
-        f"not published, STALE: {day.name} has seen data up to {day.window.end:%Y-%m-%d %H:%M} UTC, and "
-        f"{served.number}, which is served, up to {served.watermark:%Y-%m-%d %H:%M} UTC. Nobody was asked."
-    )
+    from ml.release.fence import why_stale
+
+    stale = why_stale(day.name, day.window.end, served)
+    return f"{stale}. Nobody was asked." if stale else ""
 
 
 def _served(day: Day) -> Version | None:

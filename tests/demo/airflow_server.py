@@ -98,15 +98,16 @@ def running_airflow(
         ProcessFailed: if a part does not come up in time.
     """
     home.mkdir(parents=True, exist_ok=True)
-    addresses = {"core": f"{HOST}:{port or free_port()}", "execution": f"{HOST}:{free_port()}"}
-    url, tasks_url = (f"http://{address}" for address in addresses.values())
-    everything = {**settings(home, url, bundles), **execution_settings(tasks_url), **environment}
+    ports = {"core": port or free_port(), "execution": free_port()}
+    url, tasks_url = (f"http://{HOST}:{each}" for each in ports.values())
+    where = {"AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{tasks_url}/execution/"}
+    everything = {**settings(home, url, bundles), **where, **environment}
     with ExitStack() as stack:
         logs = home / "logs"
         with ManagedProcess("airflow db", airflow("db", "migrate"), logs / "db.log", everything) as migration:
             if migration.wait(START_SECONDS):
                 raise RuntimeError(f"Airflow's database could not be made:\n{migration.tail()}")
-        servers = {SERVERS[apps]: api_server(apps, address) for apps, address in addresses.items()}
+        servers = {SERVERS[apps]: api_server(apps, each) for apps, each in ports.items()}
         commands = {**servers, **{one[0]: airflow(*one) for one in COMPONENTS}}
         started = {
             name: stack.enter_context(ManagedProcess(name, command, logs / f"{name}.log", everything))
@@ -120,10 +121,9 @@ def running_airflow(
         yield Airflow(url, USER, read_password(home), everything, api, started["scheduler"])
 
 
-def api_server(apps: str, address: str) -> list[str]:
-    """The command that runs a part of Airflow's API at an address."""
-    host, port = address.split(":")
-    return airflow("api-server", "--apps", apps, "--host", host, "--port", port)
+def api_server(apps: str, port: int) -> list[str]:
+    """The command that runs a part of Airflow's API."""
+    return airflow("api-server", "--apps", apps, "--host", HOST, "--port", str(port))
 
 
 def airflow(*arguments: str) -> list[str]:
@@ -146,11 +146,6 @@ def answers_tasks(url: str) -> bool:
         return httpx.get(f"{url}/execution/health", timeout=5).is_success
     except httpx.HTTPError:
         return False
-
-
-def execution_settings(url: str) -> dict[str, str]:
-    """Where tasks talk to Airflow."""
-    return {"AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/"}
 
 
 def settings(home: Path, url: str, bundles: Any = None) -> dict[str, str]:

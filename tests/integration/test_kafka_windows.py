@@ -132,15 +132,22 @@ def day_from(start_ms: int) -> Window:
     return Window(start, start + timedelta(days=1))
 
 
+def writing_in_transaction(kafka: Kafka, topic: str, happened: int) -> Writer:
+    """A writer whose transaction is open, with one event in it."""
+    writer = Writer(kafka, topic, transactional_id=topic)
+    writer.producer.init_transactions(60)
+    writer.producer.begin_transaction()
+    writer.event(happened)
+    writer.flush()
+    return writer
+
+
 def test_an_open_transaction_is_waited_for_and_not_taken_for_the_end(kafka: Kafka, tmp_path: Path) -> None:
     topic = "open-transaction"
     kafka.topics.create(topic)
-    writer, hanging = Writer(kafka, topic), Writer(kafka, topic, transactional_id=topic)
+    writer = Writer(kafka, topic)
     writer.day(50)
-    hanging.producer.init_transactions(60)
-    hanging.producer.begin_transaction()
-    hanging.event(DAY.start_ms)
-    hanging.flush()
+    hanging = writing_in_transaction(kafka, topic, DAY.start_ms)
     writer.day(50)
     for seek in SEEKS:
         with pytest.raises(Unavailable, match=r"open in partition 0 .* since offset 50(.|\n)*to offset 101"):
@@ -156,12 +163,8 @@ def test_a_transaction_that_began_after_the_day_had_settled_matters_once_it_writ
 ) -> None:
     topic = "later-transaction"
     kafka.topics.create(topic)
-    writer, later = Writer(kafka, topic), Writer(kafka, topic, transactional_id=topic)
-    writer.day(50)
-    later.producer.init_transactions(60)
-    later.producer.begin_transaction()
-    later.event(DAY.end_ms + SETTLE)
-    later.flush()
+    Writer(kafka, topic).day(50)
+    later = writing_in_transaction(kafka, topic, DAY.end_ms + SETTLE)
 
     assert len(check_both_ways(tmp_path / "before", kafka, topic, DAY).accepted) == 50
 
@@ -179,12 +182,8 @@ def test_late_events_that_a_transaction_hides_are_waited_for_where_they_are_want
 ) -> None:
     topic = "late-in-transaction"
     kafka.topics.create(topic)
-    writer, open_always = Writer(kafka, topic), Writer(kafka, topic, transactional_id=topic)
-    writer.day(50)
-    open_always.producer.init_transactions(60)
-    open_always.producer.begin_transaction()
-    open_always.event(DAY.end_ms + SETTLE)
-    open_always.flush()
+    Writer(kafka, topic).day(50)
+    open_always = writing_in_transaction(kafka, topic, DAY.end_ms + SETTLE)
     land(tmp_path, topic, DAY, "time", plain(kafka))
     land(tmp_path, topic, DAY, "time", plain(kafka), refresh="nothing of the day is hidden")
 

@@ -116,6 +116,14 @@ def test_the_watch_goes_back_once_however_often_it_was_killed_on_the_way(world: 
     assert history.place.ledger.last_served == second
 
 
+def after_two_nights(history: FenceMachine) -> tuple[int, int]:
+    """Let two nights publish; their versions, the one that serves last."""
+    for day in (1, 2):
+        history.run(day, BLESSED, CALM)
+    first, second = history.server.named["stable"]
+    return first, second
+
+
 def after_a_start(world: World, tracks: str) -> RolloutMachine:
     """A pipeline with a canary whose second version is on trial beside the first."""
     history = RolloutMachine(world)
@@ -286,9 +294,7 @@ def test_a_roll_back_that_was_lost_before_the_server_heard_of_it_is_done_by_whoe
 ) -> None:
     """A server that reads its config file by itself does the same within seconds."""
     history = RolloutMachine(world)
-    for day in (1, 2):
-        history.run(day, BLESSED, CALM)
-    first, second = history.server.named["stable"]
+    first, second = after_two_nights(history)
     back = Wish("previous", "for a test", "somebody")
     history.go_back(back, Mishap("killed", at=0, effect="ml.release.rpc.RpcServer.reload"))
     assert history.serving == second
@@ -304,9 +310,7 @@ def test_a_roll_back_that_was_lost_before_the_server_heard_of_it_is_done_by_whoe
 
 def test_who_stays_after_a_roll_back_that_was_lost_keeps_the_way_back_loaded(world: World) -> None:
     history = FenceMachine(world)
-    for day in (1, 2):
-        history.run(day, BLESSED, CALM)
-    first, second = history.server.named["stable"]
+    first, second = after_two_nights(history)
     back, stay = (Wish(to, "for a test", "somebody") for to in ("previous", str(second)))
     history.go_back(back, Mishap("killed", at=0, effect="ml.release.model_config.write_atomically"))
 
@@ -320,9 +324,7 @@ def test_a_version_that_the_server_is_about_to_unload_is_offered_again_before_it
     world: World,
 ) -> None:
     history = FenceMachine(world)
-    for day in (1, 2):
-        history.run(day, BLESSED, CALM)
-    first, second = history.server.named["stable"]
+    first, second = after_two_nights(history)
     config_file, place = history.server.connection.config_file, history.place
     with ModelServer(place.serving, place.model) as server:
         entry = server.entry().without(first, "stable", second)
