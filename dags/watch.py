@@ -12,7 +12,7 @@ from ml import steps
 
 for pipeline in steps.load_valid_pipelines():
     watch = pipeline.serving.watch
-    connections = {"serving": pipeline.serving.connection, **MLFLOW}
+    connections = pipeline.serving.connections | MLFLOW
     if watch:
         connections["prometheus"] = watch.connection
     with DAG(

@@ -16,7 +16,7 @@ from typing import Any
 
 from ml import steps
 from ml.commands.arguments import add_command
-from ml.commands.connections import mlflow, scratch, serving
+from ml.commands.connections import canary, mlflow, scratch, serving
 from ml.errors import Misconfigured
 from ml.terminal import render_table
 
@@ -93,16 +93,20 @@ def compare(chosen: argparse.Namespace) -> str:
     Raises:
         Misconfigured: if they differ, with the table and the one safe command.
     """
-    found = steps.reconcile(chosen.pipeline, chosen.settle, serving=serving(), mlflow=mlflow())
-    rows = [
-        {"who": "model server", "says": found["server"]},
-        {"who": "registry", "says": found["registry"]},
-        {"who": "ledger", "says": found["ledger"]},
-    ]
-    report = f"{render_table(rows, ('who', 'says'))}\n{found['finding']}"
+    found = steps.reconcile(
+        chosen.pipeline, chosen.settle, serving=serving(), mlflow=mlflow(), canary=canary()
+    )
+    users = {"label": steps.load_pipeline(chosen.pipeline).serving.label, **found}
+    rows = [row for label in (users, *found["others"]) for row in _three(label)]
+    report = f"{render_table(rows, ('label', 'who', 'says'))}\n{found['finding']}"
     if found["agree"]:
         return report
     raise Misconfigured(f"\n{report}\n{found['command'] and 'Run: ' + found['command']}".rstrip())
+
+
+def _three(said: dict[str, Any]) -> list[dict[str, str]]:
+    asked = {"model server": "server", "registry": "registry", "ledger": "ledger"}
+    return [{"label": said["label"], "who": who, "says": said[name]} for who, name in asked.items()]
 
 
 def _followed(pipeline: str, aliased: bool) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ml import steps
 from ml.commands.arguments import add_command
-from ml.commands.connections import mlflow, prometheus, serving
+from ml.commands.connections import canary, mlflow, prometheus, serving
 from ml.errors import Misconfigured
 
 
@@ -28,12 +28,13 @@ def watch(chosen: argparse.Namespace) -> str:
         Misconfigured: with all that a person has to know, if there is anything.
     """
     is_watched = steps.load_pipeline(chosen.pipeline).serving.watch is not None
-    found = steps.watch_production(
+    act = steps.look_at_production if chosen.dry_run else steps.watch_production
+    found = act(
         chosen.pipeline,
-        dry_run=chosen.dry_run,
         serving=serving(),
         mlflow=mlflow(),
         prometheus=prometheus() if is_watched else None,
+        canary=canary(),
     )
     said = f"{found['decision']}: {found['summary']}"
     if found["concerns"]:

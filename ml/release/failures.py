@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ml.errors import RetrainingError
+from ml.errors import RetrainingError, Unavailable
 
 
 class NotServable(RetrainingError):
@@ -18,3 +18,10 @@ class LoadFailed(NotServable):
 
 class WrongAnswers(NotServable):
     """The loaded version answers otherwise than the model does offline."""
+
+
+class NotLoaded(Unavailable):
+    """A label names a version that the model server has not loaded: who asks by it gets an error.
+
+    It may be loading, after a restart; or it cannot be loaded any more.
+    """

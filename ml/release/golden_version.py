@@ -29,7 +29,7 @@ def set_golden(
     """
     reason, model = check_reason(wish.reason), records.pipeline.serving.model
     with records.store.lock(publication_lock(serving)), ModelServer(serving, model) as server:
-        before = server.rest.labelled_version(GOLDEN)
+        before = server.named_version(GOLDEN)
         version = find_target(wish.to, records, records.ledger.last_served)
         way = WayBack(records, server, mlflow, Move("golden", GOLDEN, version, before, wish.who, reason))
         if not way.is_done():

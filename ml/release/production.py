@@ -111,7 +111,14 @@ class Records:
         Raises:
             Misconfigured: if it was not published from this store.
         """
-        number = rest.labelled_version(self.pipeline.serving.label)
+        return self.identify(rest.labelled_version(self.pipeline.serving.label))
+
+    def identify(self, number: int | None) -> Version | None:
+        """The record of the version that users' label names; None for none.
+
+        Raises:
+            Misconfigured: if it was not published from this store.
+        """
         version = None if number is None else self.versions.find(number)
         if number is not None and version is None:
             raise Misconfigured(

@@ -5,17 +5,16 @@ Pure reading: nothing is moved here. If they differ there is one safe command, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ml.connections import MlflowConnection, ServingConnection
-from ml.errors import RetrainingError
-from ml.release.mirror import describe, unheard
+from ml.release.other_labels import Comparison, compare_others, other_labels, settle_canary, settle_command
 from ml.release.production import Records, publication_lock
-from ml.release.registry import Registry
+from ml.release.registry import PRODUCTION, Registry
 from ml.release.rest import RestServer
+from ml.release.rollout.tracks import Tracks
 from ml.release.router import close_stray_share, stray_share
-
-NOTHING = "nothing"
+from ml.release.sight import Sight, ask_registry, ask_server
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class Reconciliation:
         agree: whether all three say the same and no move is on its way.
         finding: what that means, in a sentence.
         command: the one safe command; empty if there is nothing to do.
+        others: the same of the labels beside users' own.
         stray_share: the share of users whom the router sends to a canary although none is on trial.
         unheard: moves and decisions that the registry has not heard of, because MLflow did not answer.
     """
@@ -39,53 +39,42 @@ class Reconciliation:
     agree: bool
     finding: str
     command: str
+    others: tuple[Comparison, ...] = ()
     stray_share: float = 0.0
     unheard: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Sight:
-    """What one of the three says.
-
-    Attributes:
-        version: the version; None for nothing, and for what has no number here.
-        problem: why it did not answer; empty if it did.
-        stranger: what it names if that was never published from this store.
-        unheard: of the registry: what it has not heard of.
-    """
-
-    version: int | None
-    problem: str = ""
-    stranger: str = ""
-    unheard: tuple[str, ...] = field(default=(), compare=False)
-
-    def __str__(self) -> str:
-        return self.problem or self.stranger or (NOTHING if self.version is None else str(self.version))
-
-
-def reconcile(records: Records, serving: ServingConnection, mlflow: MlflowConnection) -> Reconciliation:
+def reconcile(
+    records: Records,
+    serving: ServingConnection,
+    mlflow: MlflowConnection,
+    canary: ServingConnection | None = None,
+) -> Reconciliation:
     """Compare the three, and look whether the router sends users to a canary that nobody tries.
 
     A line of the ledger whose writer was killed is logged.
+
+    Args:
+        records: numbers and ledger.
+        serving: the model server that users are answered by.
+        mlflow: where the registry is.
+        canary: the canary's own; without it nothing is said of a label that is there.
 
     Raises:
         StoreCorrupted: if the ledger is not as it was written.
     """
     with records.store.lock(publication_lock(serving)):
-        server, registry = _ask_server(records, serving), _ask_registry(records, mlflow)
+        server = ask_server(records, serving, records.pipeline.serving.label)
+        registry = ask_registry(records, mlflow, (PRODUCTION, *other_labels(records)))
         ledger, lost = Sight(records.ledger.last_served), records.ledger.on_the_way
+        others = compare_others(records, serving, canary, registry)
         stray = stray_share(records.pipeline, serving, records.on_trial)
         records.ledger.warn_of_torn_line()
-    on_the_way = int(lost["to"]) if lost else None
-    finding, command = judge(records.pipeline.name, server, registry, ledger, on_the_way)
-    agree = not command and not server.problem and not registry.problem
-    if agree and stray:
-        agree, finding, command = False, strayed(stray), settle_command(records.pipeline.name)
-    elif agree and registry.unheard:
-        finding = f"All three agree, and MLflow has not heard of: {'; '.join(registry.unheard)}."
-        agree, command = False, settle_command(records.pipeline.name)
-    said = (str(server), str(registry), str(ledger))
-    return Reconciliation(*said, agree, finding, command, stray, registry.unheard)
+    on_the_way, production = int(lost["to"]) if lost else None, registry.aliases[PRODUCTION]
+    finding, command = judge(records.pipeline.name, server, production, ledger, on_the_way)
+    agree = not command and not server.problem and not production.problem
+    said = Reconciliation(str(server), str(production), str(ledger), agree, finding, command, others)
+    return _with_the_rest(replace(said, stray_share=stray, unheard=registry.unheard), records.pipeline.name)
 
 
 def judge(
@@ -101,7 +90,7 @@ def judge(
         on_the_way: where a move leads that has not come to its end; None if there is none.
     """
     if server.problem:
-        return "The model server does not say what it serves. Get it to answer first.", ""
+        return _judge_silence(pipeline, server)
     if on_the_way is not None and on_the_way == server.version:
         finding = f"A move to {on_the_way} was lost after the label had moved, or its alias stayed behind."
         return finding, settle_command(pipeline)
@@ -119,12 +108,31 @@ def judge(
     return finding, command
 
 
+def _judge_silence(pipeline: str, server: Sight) -> tuple[str, str]:
+    if not server.unloaded:
+        return "The model server does not say what it serves. Get it to answer first.", ""
+    finding = (
+        "Users get errors: their label names a version that is not loaded. Go back, unless it is loading."
+    )
+    return finding, f'python -m ml rollback --pipeline {pipeline} --to previous --reason "…"'
+
+
+def _with_the_rest(said: Reconciliation, pipeline: str) -> Reconciliation:
+    """The same with what is wrong beside users' label, if that is as it should be. One thing at a time."""
+    if not said.agree:
+        return said
+    if said.stray_share:
+        return replace(said, agree=False, finding=strayed(said.stray_share), command=settle_command(pipeline))
+    if said.unheard:
+        finding = f"All three agree, and MLflow has not heard of: {'; '.join(said.unheard)}."
+        return replace(said, agree=False, finding=finding, command=settle_command(pipeline))
+    wrong = next((other for other in said.others if other.finding), None)
+    if wrong is None:
+        return said
+    return replace(said, agree=False, finding=wrong.finding, command=wrong.command or CHECK_HOME)
+
+
 CHECK_HOME = "echo $RETRAIN_HOME  # is it the store that has published? Else delete alias and label by hand"
-
-
-def settle_command(pipeline: str) -> str:
-    """What finishes what was lost on its way."""
-    return f"python -m ml reconcile --pipeline {pipeline} --settle"
 
 
 def strayed(share: float) -> str:
@@ -135,55 +143,29 @@ def strayed(share: float) -> str:
     )
 
 
-def settle(records: Records, serving: ServingConnection, mlflow: MlflowConnection) -> None:
+def settle(
+    records: Records,
+    serving: ServingConnection,
+    mlflow: MlflowConnection,
+    canary: ServingConnection | None = None,
+) -> None:
     """Finish a lost move, tell the registry what it has not heard of, close a stray share, as a night would.
+
+    The canary's label is taken off if no version is on trial; the arguments are those of `reconcile`.
 
     Raises:
         Misconfigured: if the three differ for another reason.
-        Unavailable: if model server or MLflow do not answer.
+        Unavailable: if a model server or MLflow does not answer.
     """
     from ml.release.tracking import open_mlflow
 
     setting = records.pipeline.serving
     with (
-        records.store.lock(publication_lock(serving)),
+        Tracks(serving, canary or serving).lock(records.store),
         RestServer(serving, setting.model) as rest,
         open_mlflow(mlflow) as client,
     ):
-        records.settle(rest, Registry(client, setting.model))
+        registry = Registry(client, setting.model)
+        records.settle(rest, registry)
         close_stray_share(records.pipeline, serving, records.on_trial)
-
-
-def _ask_server(records: Records, serving: ServingConnection) -> Sight:
-    setting = records.pipeline.serving
-    try:
-        with RestServer(serving, setting.model) as rest:
-            return Sight(rest.labelled_version(setting.label))
-    except RetrainingError as error:
-        return Sight(None, str(error))
-
-
-def _ask_registry(records: Records, mlflow: MlflowConnection) -> Sight:
-    from ml.release.tracking import open_mlflow
-
-    try:
-        with open_mlflow(mlflow, patient=False) as client:
-            registry = Registry(client, records.pipeline.serving.model)
-            records.check_mirror(registry)
-            behind = records.ledger.left_behind
-            missed = [*([behind] if behind else []), *unheard(records.ledger, registry)]
-            seen = _version_of(records, registry.production_digest())
-            return replace(seen, unheard=tuple(map(describe, missed)))
-    except RetrainingError as error:
-        return Sight(None, str(error))
-
-
-def _version_of(records: Records, digest: str | None) -> Sight:
-    if digest is None:
-        return Sight(None)
-    version = records.versions.find_model(digest)
-    return (
-        Sight(version.number)
-        if version
-        else Sight(None, stranger=f"model {digest[:12]}, never published from this store")
-    )
+        settle_canary(records, serving, canary, registry)

@@ -18,7 +18,7 @@ from tenacity.wait import wait_exponential
 
 from ml.connections import ServingConnection
 from ml.errors import Misconfigured, RetrainingError, Unavailable
-from ml.release.failures import LoadFailed, NotServable
+from ml.release.failures import LoadFailed, NotLoaded, NotServable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,8 @@ class RestServer:
         The metadata of a label names the version; the model's status does not know labels.
 
         Raises:
-            Unavailable: if the server does not answer, or the label names a version that is not loaded.
+            NotLoaded: if the label names a version that is not loaded.
+            Unavailable: if the server does not answer.
             Misconfigured: if the server answers otherwise than a model server does.
         """
         answer = self._get(f"/v1/models/{self._model}/labels/{label}/metadata")
@@ -82,9 +83,10 @@ class RestServer:
         if NO_SUCH_LABEL in answer.text or self._states() is None:
             return None
         if answer.status_code in (httpx.codes.NOT_FOUND, httpx.codes.SERVICE_UNAVAILABLE):
-            raise Unavailable(
+            raise NotLoaded(
                 f"the label {label} of {self._model} at {self._address} names a version that is not loaded: "
-                f"{_error(answer)}. It may be loading; if this stays, look at the model server's log."
+                f"{_error(answer)}. It may be loading; if this stays, look at the model server's log, or go "
+                "back to another version."
             )
         raise self._strange(answer)
 

@@ -67,7 +67,7 @@ def roll_back(
     check_reason(wish.reason)
     log.info("asking for the lock of the model server's config; a push that is loading a version holds it")
     with records.store.lock(publication_lock(serving)), ModelServer(serving, setting.model) as server:
-        served = server.rest.labelled_version(setting.label)
+        served = server.named_version(setting.label)
         if before := moved_before(wish, records):
             log.info("this run has moved the label at %s; nothing is moved again", before["time"])
             return RolledBack(before["to"], before["from"], before["alias"], None)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from ml.connections import ServingConnection
+from ml.release.failures import NotLoaded
 from ml.release.model_config import Entry, read_config, read_entry, with_entry, write_config
 from ml.release.rest import RestServer
 from ml.release.rpc import RpcServer
+
+log = logging.getLogger(__name__)
 
 
 class ModelServer:
@@ -47,6 +51,21 @@ class ModelServer:
         """What the config file says of this model."""
         base_path = self._connection.server_models_dir / self.model
         return read_entry(read_config(self._connection.config_file), self.model, str(base_path))
+
+    def named_version(self, label: str) -> int | None:
+        """The version that a label names, loaded or not; None if there is no such label.
+
+        One that is not loaded is taken from the config, for the server names only what it can answer by.
+
+        Raises:
+            Unavailable: if the server does not answer.
+            Misconfigured: if it answers otherwise than a model server does.
+        """
+        try:
+            return self.rest.labelled_version(label)
+        except NotLoaded as error:
+            log.warning("%s", error)
+            return self.entry().labels.get(label)
 
     def apply(self, entry: Entry, seconds: float) -> None:
         """Say this of the model in the config file, and make the server read it now.

@@ -36,7 +36,7 @@ from ml.steps.serving import (
 )
 from ml.steps.snapshots import compare_schema, diff_statistics, restore_schema
 from ml.steps.verdict import decide_blessing, log_to_mlflow, push_model, resolve_production
-from ml.steps.watch import watch_production
+from ml.steps.watch import look_at_production, watch_production
 from ml.what_if import trying
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     "load_pipeline",
     "load_valid_pipelines",
     "log_to_mlflow",
+    "look_at_production",
     "measure_drift",
     "pipeline_names",
     "plan_backfill",

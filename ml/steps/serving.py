@@ -191,26 +191,32 @@ def read_served(pipeline: str, at: str) -> dict[str, Any]:
 
 
 def reconcile(
-    pipeline: str, settle: bool = False, *, serving: ServingConnection, mlflow: MlflowConnection
+    pipeline: str,
+    settle: bool = False,
+    *,
+    serving: ServingConnection,
+    mlflow: MlflowConnection,
+    canary: ServingConnection | None = None,
 ) -> dict[str, Any]:
-    """Compare what model server, registry and ledger say is in production.
+    """Compare what model server, registry and ledger say is in production, golden and on trial.
 
     Args:
         pipeline: the pipeline's name.
         settle: whether to finish a move that was lost on its way first, as the next night would.
         serving: the model server.
         mlflow: where the registry is.
+        canary: the canary's model server, if it has one of its own.
 
     Returns:
         ``server``, ``registry`` and ``ledger`` in words, ``agree``, the ``finding`` and the one safe
-        ``command``, which may be empty.
+        ``command``, which may be empty; and ``others``, the same of each label beside users' own.
     """
     from ml.release import reconciliation
 
     records = records_of(pipeline)
     if settle:
-        reconciliation.settle(records, serving, mlflow)
-    return asdict(reconciliation.reconcile(records, serving, mlflow))
+        reconciliation.settle(records, serving, mlflow, canary)
+    return asdict(reconciliation.reconcile(records, serving, mlflow, canary))
 
 
 def _moment(at: str, time_zone: str) -> datetime:

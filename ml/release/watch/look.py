@@ -14,9 +14,9 @@ from ml.connections import MlflowConnection, PrometheusConnection, ServingConnec
 from ml.errors import Misconfigured, RetrainingError, Withheld
 from ml.release.production import Records, publication_lock
 from ml.release.reconciliation import Reconciliation, reconcile, settle, strayed
-from ml.release.rest import RestServer
 from ml.release.rollback import roll_back
 from ml.release.router import close_stray_share
+from ml.release.server import ModelServer
 from ml.release.watch.alerts import Alert, read_alerts
 from ml.release.watch.concerns import Concern, Notebook, tell_once
 from ml.release.watch.evidence import write_evidence
@@ -36,11 +36,13 @@ class Servers:
         serving: the model server that answers the users.
         mlflow: where the registry is.
         prometheus: has the alerts; None for a pipeline that watches none.
+        canary: the canary's own model server; None if there is none.
     """
 
     serving: ServingConnection
     mlflow: MlflowConnection
     prometheus: PrometheusConnection | None = None
+    canary: ServingConnection | None = None
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,15 @@ def look(records: Records, servers: Servers, now: datetime) -> Look:
     """Look, and change nothing."""
     name, setting = records.pipeline.name, records.pipeline.serving
     try:
-        compared = reconcile(records, servers.serving, servers.mlflow)
+        compared = reconcile(records, servers.serving, servers.mlflow, servers.canary)
         lines = records.ledger.entries()
     except RetrainingError as error:
         return Look(concerns=(Concern("ledger", f"{name}: {error}", at_once=True),))
     concerns, standing = _differences(name, compared), None
     try:
-        with RestServer(servers.serving, setting.model) as rest:
-            standing = Standing(name, setting.label, records.served(rest), lines)
+        with ModelServer(servers.serving, setting.model) as server:
+            version = records.identify(server.named_version(setting.label))
+        standing = Standing(name, setting.label, version, lines)
         alerts, judgement = _judged(standing, setting, servers, now)
     except RetrainingError as error:
         text = f"{name} is not watched, and nothing is rolled back by itself: {error}"
@@ -165,7 +168,7 @@ def _mend(found: Look, records: Records, servers: Servers) -> tuple[Concern, ...
 
 def _tell_mlflow(told: str, records: Records, servers: Servers) -> tuple[Concern, ...]:
     try:
-        settle(records, servers.serving, servers.mlflow)
+        settle(records, servers.serving, servers.mlflow, servers.canary)
     except RetrainingError as error:
         log.warning("MLflow has not heard of %s, and the next look tells it: %s", told, error)
         return ()
@@ -188,7 +191,7 @@ def _differences(name: str, compared: Reconciliation) -> tuple[Concern, ...]:
     if compared.agree:
         return ()
     said = f"model server: {compared.server}; registry: {compared.registry}; ledger: {compared.ledger}"
-    what = f"difference, {said}" if compared.command else "unanswered"
+    what = f"difference, {compared.finding} {said}" if compared.command else "unanswered"
     command = f" Run: {compared.command}" if compared.command else ""
     text = f"{name}: {compared.finding} ({said}){command}"
     return (Concern(what, text, over=f"{name}: model server, registry and ledger are compared, and agree"),)

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from ml.release.reconciliation import CHECK_HOME, Sight, judge
+from ml.release.reconciliation import CHECK_HOME, judge
+from ml.release.sight import Sight
 
 ONE, TWO = Sight(20261102001), Sight(20261103001)
 NOTHING, DOWN, STRANGER = Sight(None), Sight(None, "did not answer"), Sight(None, stranger="model abc")
+UNLOADED = Sight(None, "names a version that is not loaded", unloaded=True)
+BACK = 'python -m ml rollback --pipeline clicks --to previous --reason "…"'
 BACK_TO_ONE = 'python -m ml rollback --pipeline clicks --to 20261102001 --reason "reconcile: …"'
 SETTLE = "python -m ml reconcile --pipeline clicks --settle"
 
@@ -32,6 +35,8 @@ SETTLE = "python -m ml reconcile --pipeline clicks --settle"
         # Who does not answer cannot be brought into line.
         (DOWN, ONE, ONE, None, ""),
         (ONE, DOWN, ONE, None, ""),
+        # Who names what is not loaded can.
+        (UNLOADED, ONE, ONE, None, BACK),
     ],
 )
 def test_there_is_one_safe_command(
