@@ -1,4 +1,7 @@
-"""Every few minutes, whether what serves does harm; one DAG per pipeline folder, on if it watches alerts."""
+"""Every few minutes, whether what serves does harm; one DAG per pipeline folder, on if it watches alerts.
+
+Nothing is tried again: the next look is minutes away, and it brings what was not told.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import pendulum
 from airflow.sdk import DAG, CronTriggerTimetable
 from retraining.notifications import notify_of_first
 from retraining.operators import MLFLOW, RUN, TellNewsOperator, run_step
-from retraining.policies import RETRIES
 
 from ml import steps
 
@@ -28,4 +30,4 @@ for pipeline in steps.load_valid_pipelines():
         doc_md=steps.watch_production.__doc__,
     ):
         look = run_step(steps.watch_production, {"pipeline": pipeline.name, "run": RUN}, connections)
-        TellNewsOperator(task_id="tell", report=look, **RETRIES)
+        TellNewsOperator(task_id="tell", report=look)

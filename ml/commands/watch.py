@@ -36,6 +36,8 @@ def watch(chosen: argparse.Namespace) -> str:
         prometheus=prometheus() if is_watched else None,
         canary=canary(),
     )
+    if not chosen.dry_run:
+        steps.mark_told(chosen.pipeline, found["news"])
     said = f"{found['decision']}: {found['summary']}"
     if found["concerns"]:
         raise Misconfigured("\n- ".join([said, *found["concerns"]]))

@@ -36,7 +36,7 @@ from ml.steps.serving import (
 )
 from ml.steps.snapshots import compare_schema, diff_statistics, restore_schema
 from ml.steps.verdict import decide_blessing, log_to_mlflow, push_model, resolve_production
-from ml.steps.watch import look_at_production, watch_production
+from ml.steps.watch import look_at_production, mark_told, watch_production
 from ml.what_if import trying
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "load_valid_pipelines",
     "log_to_mlflow",
     "look_at_production",
+    "mark_told",
     "measure_drift",
     "pipeline_names",
     "plan_backfill",

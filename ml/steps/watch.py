@@ -38,13 +38,20 @@ def watch_production(
     Returns:
         ``summary`` (one sentence), ``decision`` (CALM, LEAVE, TELL, ROLL_BACK, or UNKNOWN if it could not be
         judged), ``concerns`` (all that a person has to know), ``news`` (those that were not told before, and
-        what is over) and ``url``.
+        what is over), ``pipeline`` and ``url``. The news come again until `mark_told` was called.
     """
     from ml.release.watch.look import Servers, watch_production
 
     servers = Servers(serving, mlflow, prometheus, canary)
     found = watch_production(records_of(pipeline), servers, datetime.now(timezone.utc))
-    return {**_described(pipeline, found), "url": run["url"] if run else ""}
+    return {**_described(pipeline, found), "pipeline": pipeline, "url": run["url"] if run else ""}
+
+
+def mark_told(pipeline: str, news: list[str]) -> None:
+    """Remember that a message has brought these news of `watch_production`, so that they come no more."""
+    from ml.release.watch.look import mark_told
+
+    mark_told(records_of(pipeline), news)
 
 
 def look_at_production(
@@ -57,7 +64,7 @@ def look_at_production(
 ) -> dict[str, Any]:
     """Say what `watch_production` would do now; nothing is moved, told or remembered.
 
-    The arguments are those of `watch_production`, and so is what is returned, but for ``url``.
+    The arguments are those of `watch_production`, and so is the answer, but for ``pipeline`` and ``url``.
     """
     from ml.release.watch.look import Servers, look
 

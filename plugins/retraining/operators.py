@@ -157,14 +157,17 @@ class TellNewsOperator(TellOperator):
     """Sends what a report calls news, in one message; without any it is skipped.
 
     Args:
-        report: ``news``, sentences, and ``url``.
+        report: ``pipeline``, ``news``, sentences, and ``url``. The news come again until they were sent.
     """
 
     def execute(self, context: Context) -> None:  # noqa: ARG002 - Airflow's signature
         """Send it."""
+        from ml import steps
+
         if not self.report["news"]:
             raise AirflowSkipException("there is nothing that was not told before")
         tell("\n".join([*self.report["news"], self.report["url"]]))
+        steps.mark_told(self.report["pipeline"], self.report["news"])
 
 
 def run_step(

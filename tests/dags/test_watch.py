@@ -46,5 +46,5 @@ def test_who_watches_alerts_has_it_running_from_the_start(dag, run_python) -> No
 
 
 def test_the_next_look_is_its_retry_and_only_the_first_of_many_failures_is_told(dag) -> None:
-    assert dag["retries"] == {"watch_production": 0, "tell": 3}
+    assert dag["retries"] == {"watch_production": 0, "tell": 0}
     assert dag["failure"] == "notify_of_first"

@@ -22,7 +22,7 @@ from ml.release.golden_version import readmit
 from ml.release.reconciliation import reconcile, settle
 from ml.release.router import set_share
 from ml.release.watch.alerts import read_alerts
-from ml.release.watch.look import Look, Servers, watch_production
+from ml.release.watch.look import Look, Servers, mark_told, watch_production
 from ml.release.wish import Wish
 from tests.demo.prometheus import (
     INSTALL,
@@ -72,7 +72,9 @@ class Watched:
 
     def look(self) -> Look:
         servers = Servers(self.place.serving, self.place.mlflow, self.connection)
-        return watch_production(self.place.records, servers, datetime.now(timezone.utc))
+        found = watch_production(self.place.records, servers, datetime.now(timezone.utc))
+        mark_told(self.place.records, found.news)
+        return found
 
     def fail_users(self) -> None:
         """Users are answered by errors until the alert fires."""

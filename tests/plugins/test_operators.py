@@ -52,7 +52,7 @@ def operator(step: str, **arguments: Any) -> StepOperator:
 
 
 def raising(error: Exception) -> Any:
-    def step() -> None:
+    def step(*_: object) -> None:
         raise error
 
     return step
@@ -271,13 +271,39 @@ def test_a_report_is_told_with_its_address(sent: list[str]) -> None:
     assert sent == ["21 nights: 20 as before, 1 stopped\nhttp://mlflow/runs/1"]
 
 
-def test_news_are_told_in_one_message_and_no_news_are_skipped(sent: list[str]) -> None:
-    report = {"news": ["Prometheus is down", "alias and label differ"], "url": "http://airflow/run"}
+@pytest.fixture
+def marked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str]]]:
+    """The news that were marked as told, each with its pipeline."""
+    marked: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(steps, "mark_told", lambda pipeline, news: marked.append((pipeline, news)))
+    return marked
 
-    TellNewsOperator(task_id="tell", report=report).execute({})
+
+NEWS = {
+    "pipeline": "clicks",
+    "news": ["Prometheus is down", "alias and label differ"],
+    "url": "http://airflow/run",
+}
+
+
+def test_news_are_told_in_one_message_and_no_news_are_skipped(
+    sent: list[str], marked: list[tuple[str, list[str]]]
+) -> None:
+    TellNewsOperator(task_id="tell", report=NEWS).execute({})
     with pytest.raises(AirflowSkipException):
-        TellNewsOperator(task_id="tell", report={**report, "news": []}).execute({})
+        TellNewsOperator(task_id="tell", report={**NEWS, "news": []}).execute({})
+    assert marked == [("clicks", NEWS["news"])]
     assert sent == ["Prometheus is down\nalias and label differ\nhttp://airflow/run"]
+
+
+def test_news_that_slack_did_not_take_are_not_marked_as_told(
+    monkeypatch: pytest.MonkeyPatch, marked: list[tuple[str, list[str]]]
+) -> None:
+    monkeypatch.setattr("retraining.operators.tell", raising(ConnectionError("Slack is away")))
+
+    with pytest.raises(ConnectionError):
+        TellNewsOperator(task_id="tell", report=NEWS).execute({})
+    assert marked == []
 
 
 @pytest.mark.parametrize(("before", "count"), [(None, 1), ("success", 1), ("failed", 0)])

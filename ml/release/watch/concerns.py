@@ -6,7 +6,7 @@ A look every few minutes finds the same again and again. What was told is kept i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -45,16 +45,28 @@ class Notebook:
         self.lock = f"{pipeline.name}/release/watch"
 
     def read(self) -> Record | None:
-        """``seen_at``, when a look last saw all that it looks at, and ``concerns``; None before the first."""
+        """What is remembered; None before the first look.
+
+        ``seen_at``, when a look last saw all that it looks at; ``concerns``; and ``untold``, the news that no
+        message is known to have brought.
+        """
         return json.loads(self.path.read_bytes()) if self.path.exists() else None
 
     def write(self, record: Record) -> None:
         """Remember."""
         write_atomically(self.path, canonical_json(record).encode())
 
+    def mark_told(self, news: Collection[str]) -> None:
+        """Remember that a message has brought these news."""
+        if record := self.read():
+            untold = [text for text in record["untold"] if text not in news]
+            self.write({**record, "untold": untold})
+
 
 def tell_once(found: Sequence[Concern], before: Record | None, now: datetime) -> tuple[list[str], Record]:
     """What is news among the concerns of a look, and what is to be remembered for the next.
+
+    What was news before and was not told, because Slack was away or the teller was killed, is news still.
 
     Args:
         found: the concerns of this look.
@@ -62,7 +74,7 @@ def tell_once(found: Sequence[Concern], before: Record | None, now: datetime) ->
         now: the moment of this look.
     """
     known = dict(before["concerns"]) if before else {}
-    kept, news = {}, []
+    kept, news = {}, list(before.get("untold", ())) if before else []
     for concern in found:
         last = known.pop(concern.key, None)
         told = bool(last and last["told"])
@@ -72,4 +84,4 @@ def tell_once(found: Sequence[Concern], before: Record | None, now: datetime) ->
         since = last["since"] if last else now.isoformat(timespec="seconds")
         kept[concern.key] = {"since": since, "told": told, "over": concern.over}
     news += [gone["over"] for gone in known.values() if gone["told"] and gone["over"]]
-    return news, {"concerns": kept, "seen_at": before["seen_at"] if before else None}
+    return news, {"concerns": kept, "seen_at": before["seen_at"] if before else None, "untold": news}

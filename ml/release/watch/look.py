@@ -6,6 +6,7 @@ Who does not answer is a concern to be told and no failure: the next look is min
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -86,6 +87,13 @@ def watch_production(records: Records, servers: Servers, now: datetime) -> Look:
             record = {**record, "seen_at": now.isoformat(timespec="seconds")}
         notebook.write(record)
     return replace(found, news=tuple(news))
+
+
+def mark_told(records: Records, news: Collection[str]) -> None:
+    """Remember that a message has brought these news, so that they come no more."""
+    notebook = Notebook(records.pipeline, records.store)
+    with records.store.lock(notebook.lock):
+        notebook.mark_told(news)
 
 
 def look(records: Records, servers: Servers, now: datetime) -> Look:

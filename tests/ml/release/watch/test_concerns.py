@@ -20,6 +20,7 @@ def news_of(*looks: list[Concern]) -> list[list[str]]:
     for number, found in enumerate(looks):
         news, record = tell_once(found, record, NOW + timedelta(minutes=5 * number))
         told.append(news)
+        record = {**record, "untold": []}
     return told
 
 
@@ -58,9 +59,11 @@ def test_what_was_told_is_remembered_on_disk(pipeline, store):
     notebook = Notebook(pipeline, store)
     assert notebook.read() is None
 
-    _, record = tell_once([GONE_BACK], None, NOW)
+    news, record = tell_once([GONE_BACK], None, NOW)
     notebook.write(record)
-
     kept: Record | None = notebook.read()
     assert kept == record
-    assert tell_once([GONE_BACK], kept, NOW)[0] == []
+    assert tell_once([GONE_BACK], kept, NOW)[0] == news
+
+    notebook.mark_told(news)
+    assert tell_once([GONE_BACK], notebook.read(), NOW)[0] == []

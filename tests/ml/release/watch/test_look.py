@@ -11,7 +11,7 @@ from ml.config import Canary, Pipeline
 from ml.connections import MlflowConnection, ServingConnection
 from ml.release import Records
 from ml.release.router import read_share, set_share
-from ml.release.watch.look import Look, Servers, look, watch_production
+from ml.release.watch.look import Look, Servers, look, mark_told, watch_production
 from ml.store import Store
 from tests.demo.process import free_port
 from tests.ml.release.published import publish
@@ -43,7 +43,12 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Servers:
 
 
 def looks(records: Records, servers: Servers, count: int) -> list[Look]:
-    return [watch_production(records, servers, NOW) for _ in range(count)]
+    """So many, of whose news each is told."""
+    found = []
+    for _ in range(count):
+        found.append(watch_production(records, servers, NOW))
+        mark_told(records, found[-1].news)
+    return found
 
 
 def test_who_does_not_answer_is_told_by_the_second_look_only(records: Records, nobody: Servers):
@@ -51,6 +56,16 @@ def test_who_does_not_answer_is_told_by_the_second_look_only(records: Records, n
 
     assert (first.news, third.news, first.judgement) == ((), (), None)
     assert "clicks: The model server does not say what it serves" in second.news[0]
+
+
+def test_what_no_message_has_brought_is_news_again_until_one_has(records: Records, nobody: Servers):
+    looks(records, nobody, 1)
+    untold = [watch_production(records, nobody, NOW) for _ in range(3)]
+
+    assert len(untold[0].news) > 0
+    assert untold[0].news == untold[1].news == untold[2].news
+    mark_told(records, untold[2].news)
+    assert watch_production(records, nobody, NOW).news == ()
 
 
 def test_a_damaged_ledger_is_told_at_once_and_no_failure_of_every_look(records: Records, nobody: Servers):
