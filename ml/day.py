@@ -72,8 +72,15 @@ class Day:
 
     def settings(self, *sections: str) -> dict[str, Any]:
         """The named sections of ``pipeline.yaml``, and the schema's digest, as an identity keeps them."""
-        chosen = {name: self.pipeline.model_dump(mode="json")[name] for name in sections}
-        return {**chosen, "schema": self.pipeline.read_schema().digest}
+        return {**self._sections(*sections), "schema": self.pipeline.read_schema().digest}
+
+    def landing_settings(self) -> dict[str, Any]:
+        """The same for a landing, which reads the schema's columns only: a wider domain lands none again."""
+        return {**self._sections("landing"), "columns": self.pipeline.read_schema().columns_digest}
+
+    def _sections(self, *names: str) -> dict[str, Any]:
+        settings = self.pipeline.model_dump(mode="json")
+        return {name: settings[name] for name in names}
 
 
 def _variant() -> Mapping[str, str]:

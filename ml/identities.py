@@ -28,13 +28,13 @@ def identify_production(day: Day, refresh: str = "") -> Identity:
 def identify_offsets(day: Day, decision: Decision | None = None) -> Identity:
     """Where the day lies in the topic, and what a person decided about it: by default what stands now."""
     reasons = (Decisions.of(day).standing if decision is None else decision).as_json()
-    config = day.settings("landing")
+    config = day.landing_settings()
     return day.identify_shared("offsets", {}, {**config, "decision": reasons} if reasons else config)
 
 
 def identify_examples(day: Day, offsets: Artifact) -> Identity:
     """The landed day."""
-    return day.identify_shared("examples", {"offsets": offsets}, day.settings("landing"))
+    return day.identify_shared("examples", {"offsets": offsets}, day.landing_settings())
 
 
 def identify_statistics(day: Day, examples: Artifact) -> Identity:

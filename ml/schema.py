@@ -69,3 +69,8 @@ class Schema:
     def digest(self) -> str:
         """SHA-256 of the schema in its canonical text form."""
         return digest_of(text_format.MessageToString(self.proto))
+
+    @property
+    def columns_digest(self) -> str:
+        """SHA-256 of the columns' names and types in their order, which decide the bytes of a landed day."""
+        return digest_of(list(self.columns.items()))

@@ -124,13 +124,13 @@ class Store:
         """The content of one JSON file of an artifact, by default ``<kind>.json``."""
         return json.loads((self.open(artifact) / (name or f"{artifact['kind']}.json")).read_bytes())
 
-    def manifests(self, pipeline: str, kind: str) -> list[Manifest]:
-        """The manifests of all artifacts of one kind, the newest last; their files are not verified.
+    def manifests(self, pipeline: str, kind: str, day: str = "") -> list[Manifest]:
+        """The manifests of one kind, of one day or of all, the newest last; their files are not verified.
 
         Raises:
             StoreCorrupted: if one of them cannot be read.
         """
-        paths = (self.root / pipeline / kind).glob(f"*/{MANIFEST}")
+        paths = (self.root / pipeline / kind).glob(f"{day}*/{MANIFEST}")
         found = [Manifest.find(path.parent) for path in paths if path.parent.suffix != PARTIAL]
         return sorted(filter(None, found), key=lambda manifest: manifest.created_at)
 

@@ -50,6 +50,8 @@ def changed_settings(wanted: Mapping[str, Any], last: Mapping[str, Any]) -> dict
 
 def _differences(wanted: Identity, last: Identity) -> Iterator[str]:
     changed = changed_settings(wanted.config, last.config)
+    if changed.pop("columns", None):
+        yield "the columns of schema.pbtxt changed"
     if changed.pop("schema", None):
         yield "schema.pbtxt changed"
     if changed:

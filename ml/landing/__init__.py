@@ -1,5 +1,6 @@
 """Landing: one window of a Kafka topic becomes Parquet files, and what could not be read is kept aside."""
 
+from ml.landing.earlier import find_earlier
 from ml.landing.examples import Source, land_examples
 from ml.landing.late import EarlierDays
 from ml.landing.offsets import resolve_offsets
@@ -12,6 +13,7 @@ __all__ = [
     "Source",
     "check_landed",
     "check_refreshed",
+    "find_earlier",
     "land_examples",
     "resolve_offsets",
     "survey_topic",

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from ml.landing.block import Block
 from ml.landing.expiry import read_ranges
 from ml.landing.files import ExampleFiles, ParquetFiles
 from ml.landing.garbage import rare_searches
-from ml.landing.late import EarlierDays
+from ml.landing.late import EarlierDays, report_late
 from ml.landing.progress import Progress
 from ml.landing.ranges import OFFSETS_FILE, OffsetManifest
 from ml.landing.repeats import drop_repeats
@@ -41,7 +41,7 @@ class Source:
 
     Attributes:
         offsets: the directory of the offset manifest.
-        earlier: the days whose late events are counted in passing; None if none are.
+        earlier: the days whose late events are counted in passing; None in a refreshment.
         kafka: how to reach the brokers.
     """
 
@@ -65,7 +65,8 @@ def land_examples(pipeline: Pipeline, window: Window, source: Source, draft: Dra
         window: whose records are wanted.
         source: where they are.
         draft: gets ``part-*.parquet``, ``rejects.parquet`` and ``measured/offsets.json``; facts and
-            measurements as `Tally`, and the measurement ``late_by_day``: what was met of earlier days.
+            measurements as `Tally`, and the measurement ``late_by_day``: what was met of earlier days, None
+            of those that were never landed.
 
     Raises:
         Unavailable: if the brokers do not answer, or fall silent.
@@ -89,7 +90,9 @@ def land_examples(pipeline: Pipeline, window: Window, source: Source, draft: Dra
     log.info("%s %s: %s", pipeline.name, window, _sentence(tally, progress))
     if source.earlier:
         draft.measurements["late_by_day"] = source.earlier.by_day(tally.earlier)
-        _report_late(pipeline, draft.measurements["late_by_day"])
+        report_late(pipeline, source.earlier, draft.measurements["late_by_day"])
+    else:
+        log.info("late events of earlier days are not counted, because this is a refreshment")
 
 
 def _landed(selection: Selection, blocks: Iterable[Block]) -> Iterator[Landed]:
@@ -127,14 +130,3 @@ def _sentence(tally: Tally, progress: Progress) -> str:
         f"({progress.rate:.0f} records/s); rejected: {rejected}; outside the window: {tally.outside}; "
         f"late: {tally.late}{'' if tally.duplicates is None else f'; repeats: {tally.duplicates}'}"
     )
-
-
-def _report_late(pipeline: Pipeline, late_by_day: Mapping[str, int]) -> None:
-    """Say which earlier days have got late events since they were landed, and what would add them."""
-    found = {day: count for day, count in late_by_day.items() if count}
-    if found:
-        log.info(
-            "events of earlier days have come since those were landed: %s. To add them: python -m ml "
-            "land_examples --pipeline %s --day %s --refresh REASON",
-            ", ".join(f"{count} of {day}" for day, count in found.items()), pipeline.name, max(found),
-        )  # fmt: skip

@@ -55,10 +55,13 @@ class Findings:
         return sorted({caveat for manifest in self.manifests.values() for caveat in manifest.caveats})
 
     @property
-    def late_by_day(self) -> Mapping[str, int]:
-        """Earlier day → its events that have come since it was landed; empty if nobody counted them."""
+    def late_by_day(self) -> Mapping[str, int | None]:
+        """Earlier day → its events that have come since it was landed, None if nobody could count them.
+
+        Empty if nobody counted any.
+        """
         examples = self.manifests.get("examples")
-        late: Mapping[str, int] = examples.measurements.get("late_by_day", {}) if examples else {}
+        late: Mapping[str, int | None] = examples.measurements.get("late_by_day", {}) if examples else {}
         return late
 
     def facts(self, kind: str) -> Mapping[str, Any]:

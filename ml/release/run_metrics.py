@@ -66,7 +66,7 @@ def _landing(known: Mapping[str, Any]) -> Pairs:
         yield from ((f"rejects.{reason}", count) for reason, count in rejected.items())
 
 
-def _late(late_by_day: Mapping[str, int]) -> Pairs:
+def _late(late_by_day: Mapping[str, int | None]) -> Pairs:
     for ago, day in enumerate(sorted(late_by_day, reverse=True), 1):
         yield f"landing.late_{ago}d_ago", late_by_day[day]
 

@@ -109,7 +109,7 @@ def _land_offsets(day: Day, identity: Identity, decision: Decision, kafka: Kafka
     offsets = day.store.produce(
         identity, lambda draft: landing.resolve_offsets(day.pipeline, day.window, decision, kafka, draft)
     )
-    earlier = None if decision.refresh else _days_landed_before(day)
+    earlier = None if decision.refresh else _earlier_days(day)
     source = landing.Source(day.store.open(offsets), earlier, kafka)
     return day.store.produce(
         identify_examples(day, offsets),
@@ -125,12 +125,10 @@ def _refuse_in_what_if(day: Day) -> None:
         )
 
 
-def _days_landed_before(day: Day) -> landing.EarlierDays | None:
-    """The days whose late events tonight may show, if one of them has been landed."""
+def _earlier_days(day: Day) -> landing.EarlierDays:
+    """The days whose late events tonight may show."""
     from ml import landing
 
     windows = days_before(day, max(LATE_DAYS, day.pipeline.training.window_days - 1))
-    for window in reversed(windows):
-        if offsets := day.store.find(identify_offsets(replace(day, window=window))):
-            return landing.EarlierDays.of(day.pipeline, windows, day.store.open(offsets))
-    return None
+    days = [landing.find_earlier(replace(day, window=window)) for window in windows]
+    return landing.EarlierDays.of(day.pipeline, days)

@@ -344,9 +344,70 @@ def test_late_events_are_counted_in_the_next_night_and_in_that_one_only(
     third = land(nights[2], kafka)
 
     late = [store.manifest(night).measurements["late_by_day"] for night in (second, third)]
-    assert (late[0]["2026-03-10"], sum(late[0].values())) == (2, 2)
-    assert (late[1]["2026-03-10"], sum(late[1].values())) == (1, 1)
+    found = [{day: count for day, count in counts.items() if count is not None} for counts in late]
+    assert found == [{"2026-03-10": 2}, {"2026-03-10": 1, "2026-03-11": 0}]
     assert "2 of 2026-03-10. To add them: python -m ml land_examples --pipeline clicks --day" in caplog.text
+
+
+def following(window: Window, days: int) -> Window:
+    return Window(window.start + timedelta(days), window.end + timedelta(days))
+
+
+def test_a_day_that_was_never_landed_has_no_late_events_and_the_log_says_so(
+    store: Store, window: Window, kafka: KafkaConnection, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    log.add_day(window)
+    land(window, kafka)
+    outage, tonight = following(window, 1), following(window, 2)
+    log.add_day(outage)
+    log.add_event(window.end_ms - 1, arrival=outage.end_ms)
+    log.add_day(tonight)
+
+    late = store.manifest(land(tonight, kafka)).measurements["late_by_day"]
+
+    assert (late["2026-03-11"], late["2026-03-10"], set(late.values())) == (None, 1, {None, 1})
+    assert "2026-03-09, 2026-03-11 are not counted, because the store has no landing" in caplog.text
+    assert "1 of 2026-03-10. To add them" in caplog.text
+
+
+@pytest.mark.parametrize("setting", ["DEDUPLICATE=event_id", "SETTLE_MINUTES=30", "SLACK_MINUTES=60"])
+def test_late_events_are_counted_in_the_first_night_with_another_setting_too(
+    store: Store,
+    window: Window,
+    kafka: KafkaConnection,
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+    setting: str,
+) -> None:
+    log.add_day(window)
+    land(window, kafka)
+    log.add_event(window.end_ms - 1, arrival=following(window, 1).end_ms - 1, event_id="late")
+    log.add_day(following(window, 1))
+
+    name, value = setting.split("=")
+    monkeypatch.setenv(f"RETRAIN_CLICKS__LANDING__{name}", value)
+    landed = land(following(window, 1), kafka)
+
+    assert store.manifest(landed).measurements["late_by_day"]["2026-03-10"] == 1
+
+
+def test_what_a_refreshment_has_added_is_not_late_any_more_and_what_came_since_is(
+    store: Store, window: Window, kafka: KafkaConnection, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    log.add_day(window)
+    land(window, kafka)
+    log.add_event(window.end_ms - 1, arrival=following(window, 1).end_ms)
+    log.flush()
+    land(window, kafka, refresh="one came late")
+    assert "not counted, because this is a refreshment" in caplog.text
+    log.add_event(window.end_ms - 2, arrival=following(window, 1).end_ms)
+    log.add_day(following(window, 1))
+
+    landed = land(following(window, 1), kafka)
+
+    assert store.manifest(landed).measurements["late_by_day"]["2026-03-10"] == 1
 
 
 def test_late_events_do_not_change_the_digest_of_the_night_that_counts_them(

@@ -23,7 +23,7 @@ def decide(day: Day, kind: str, reason: str) -> None:
 
 
 def test_without_a_decision_a_day_is_identified_as_if_there_were_none(day: Day) -> None:
-    assert identify_offsets(day).config == day.settings("landing")
+    assert identify_offsets(day).config == day.landing_settings()
 
 
 def test_a_decision_is_part_of_what_the_offsets_are_made_of(day: Day) -> None:

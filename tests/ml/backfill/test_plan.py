@@ -74,16 +74,40 @@ def test_a_setting_that_no_step_reads_recomputes_nothing(nights: Nights) -> None
     assert made(nights.plan(1, 1)[0]) == []
 
 
-def test_a_changed_schema_lands_the_day_anew_and_says_so(nights: Nights) -> None:
-    nights.run(1)
+def edit_schema(nights: Nights, old: str, new: str) -> None:
     path = nights.pipeline.schema_path
-    path.write_text(path.read_text() + 'feature { name: "os" type: BYTES }\n')
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('feature { name: "age"', 'feature { name: "os" type: BYTES }\nfeature { name: "age"'),
+        ('name: "age" type: INT', 'name: "age" type: FLOAT'),
+    ],
+)
+def test_a_changed_column_lands_the_day_anew_and_says_so(nights: Nights, old: str, new: str) -> None:
+    nights.run(1)
+    edit_schema(nights, old, new)
 
     [plan] = nights.plan(1, 1)
 
     assert made(plan) == [kind for kind in EVERYTHING if kind != "production"]
-    assert causes(plan) == {"offsets": "schema.pbtxt changed"}
+    assert causes(plan) == {"offsets": "the columns of schema.pbtxt changed"}
     assert plan["landed_before"]
+
+
+def test_a_wider_domain_checks_the_landed_day_anew_although_its_records_are_gone(nights: Nights) -> None:
+    nights.run(1)
+    edit_schema(nights, 'name: "age" type: INT', 'name: "age" type: INT int_domain { min: 0 max: 150 }')
+
+    [plan] = nights.plan(1, 1, remains={0: GONE, 1: GONE})
+
+    assert made(plan) == [kind for kind in EVERYTHING if kind not in ("offsets", "examples", "production")]
+    assert causes(plan) == {"statistics": "schema.pbtxt changed"}
+    assert (plan["landed"]["examples"], plan["rejected"]) == (1000, "")
 
 
 def test_a_gate_that_changed_judges_again_and_trains_nothing(nights: Nights) -> None:
