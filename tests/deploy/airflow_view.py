@@ -11,6 +11,14 @@ from airflow.sdk import Connection
 from airflow.settings import SQL_ALCHEMY_CONN, SQL_ALCHEMY_CONN_ASYNC
 from retraining.connections import read_connection
 
+CONNECTIONS = {
+    "mlflow": "mlflow_default",
+    "serving": "serving_default",
+    "canary": "serving_canary_default",
+    "scratch": "serving_scratch",
+    "prometheus": "prometheus_default",
+}
+
 
 def main() -> None:
     """Ask the code that a deployment would run, never the environment itself."""
@@ -20,9 +28,10 @@ def main() -> None:
         "repository": getattr(bundle, "repo_url", None),
         "databases": [SQL_ALCHEMY_CONN, SQL_ALCHEMY_CONN_ASYNC],
         "kafka": read_connection("kafka", "kafka_default").plain(),  # type: ignore[attr-defined]
-        "mlflow": read_connection("mlflow", "mlflow_default").model_dump(mode="json"),
-        "serving": read_connection("serving", "serving_default").model_dump(mode="json"),
-        "scratch": read_connection("scratch", "serving_scratch").model_dump(mode="json"),
+        **{
+            purpose: read_connection(purpose, connection_id).model_dump(mode="json")
+            for purpose, connection_id in CONNECTIONS.items()
+        },
         "slack": Connection.get("slack_default").password,
         "users": [(user.username, user.role) for user in SimpleAuthManager.get_users()],
         "passwords": SimpleAuthManager.get_passwords(),

@@ -16,7 +16,7 @@ import yaml
 from retraining.notifications import NOWHERE
 
 from deploy.airflow.initialise import PASSWORDS_FILE, write_passwords
-from ml.connections import SCRATCH_VARIABLE, SERVING_VARIABLE
+from ml import connections
 from tests.demo.airflow_server import LOADED
 from tests.deploy.conftest import REPOSITORY_URL, ROOT, mounts
 
@@ -32,6 +32,14 @@ AIRFLOW = [
 PARSING = ["airflow-scheduler", "airflow-dag-processor"]
 # What a rehearsal may not have in common with the users' model server.
 APART = ("rest", "grpc", "models_dir", "config_file")
+# What the command line reads for each purpose.
+VARIABLES: dict[str, tuple[type[connections.Connection], str]] = {
+    "mlflow": (connections.MlflowConnection, connections.MLFLOW_VARIABLE),
+    "serving": (connections.ServingConnection, connections.SERVING_VARIABLE),
+    "canary": (connections.ServingConnection, connections.CANARY_VARIABLE),
+    "scratch": (connections.ServingConnection, connections.SCRATCH_VARIABLE),
+    "prometheus": (connections.PrometheusConnection, connections.PROMETHEUS_VARIABLE),
+}
 # Of [core]'s options, those that the scheduler may have in its own section, by their description there.
 OVERRIDES = {"AIRFLOW__SCHEDULER__MP_START_METHOD", "AIRFLOW__SCHEDULER__MP_FORKSERVER_PRELOAD"}
 
@@ -185,13 +193,15 @@ def test_the_rehearsal_finds_a_server_that_shares_nothing_with_the_users(
 
 
 def test_the_command_line_and_the_tasks_mean_the_same_servers(
-    view: dict[str, Any], services: Services
+    view: dict[str, Any], services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    environment = services["airflow-scheduler"]["environment"]
+    for variable, value in services["airflow-scheduler"]["environment"].items():
+        if variable.startswith("RETRAIN_"):
+            monkeypatch.setenv(variable, value)
 
-    for purpose, variable in (("serving", SERVING_VARIABLE), ("scratch", SCRATCH_VARIABLE)):
-        named = json.loads(environment[variable])
-        assert {name: view[purpose][name] for name in named} == named
+    assert connections.KafkaConnection.from_variable(connections.KAFKA_VARIABLE).plain() == view["kafka"]
+    for purpose, (kind, variable) in VARIABLES.items():
+        assert kind.from_variable(variable).model_dump(mode="json") == view[purpose]
 
 
 def test_messages_go_where_alerts_go_once_a_person_has_said_where(
