@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -46,7 +46,8 @@ def unpublished_nights(pipeline: Pipeline, store: Store, lines: Sequence[Line], 
 
     A canary brings them nothing before it is promoted, and a version that was rolled back has not stayed.
     The nights are counted from the newest day that did, so no backfill of older ones changes it. Before the
-    first publication those count that came to a verdict: nobody knows since when there should be others.
+    first publication those count that came to a verdict in their own time: nobody knows since when there
+    should be others, and a backfill brings a new pipeline many at once.
 
     Args:
         pipeline: the settings.
@@ -57,7 +58,8 @@ def unpublished_nights(pipeline: Pipeline, store: Store, lines: Sequence[Line], 
     condemned = rolled_back(lines)
     stayed = [one for one in arrivals(lines, pipeline.serving.label) if one.to not in condemned]
     if not stayed:
-        return len({manifest.identity.window for manifest in _made(pipeline, store, "blessing")})
+        made = _made(pipeline, store, "blessing")
+        return len({one.identity.window for one in made if _in_its_own_time(pipeline, one)})
     newest = max(datetime.fromisoformat(one.line["watermark"]) for one in stayed)
     missing_from = newest.astimezone(ZoneInfo(pipeline.landing.time_zone)).date()
     return max(0, (due - missing_from).days + 1)
@@ -80,6 +82,14 @@ def last_drift(pipeline: Pipeline, store: Store) -> list[dict[str, Any]]:
 def _night(day: str, made: list[Manifest], store: Store) -> JudgedNight:
     last = max(made, key=lambda manifest: manifest.created_at)
     return JudgedNight(day, store.read_json(last.artifact)["verdict"])
+
+
+def _in_its_own_time(pipeline: Pipeline, made: Manifest) -> bool:
+    """Whether a night has made it before the next day was due, as no backfill of earlier days does."""
+    zone = ZoneInfo(pipeline.landing.time_zone)
+    next_morning = made.identity.window.end.astimezone(zone).date() + timedelta(days=1)
+    due = datetime.combine(next_morning, time.fromisoformat(pipeline.serving.published_by), zone)
+    return datetime.fromisoformat(made.created_at) < due
 
 
 def _made(pipeline: Pipeline, store: Store, kind: str) -> Iterator[Manifest]:

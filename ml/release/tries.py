@@ -8,6 +8,7 @@ beside it, the points of its metrics and its note show the ones before.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from ml.release.findings import Findings
@@ -19,6 +20,7 @@ MAIN_METRICS = ("candidate.", "production.", "gain.")
 PUSHED = "pushed_model"
 SERVED_AS = "serving.version"
 DIGEST = "digest."
+CONTINUED_AT, CONTINUED_FROM = "continued_at", "continued_from"
 OF_ONE_TRY = ("verdict", "reasons", "drifted", "production.version", "weights.digest", SERVED_AS)
 
 Try = dict[str, Any]
@@ -30,7 +32,9 @@ def add_try(
     """The tries with what the night has come to now: the last one continued, or another one after it.
 
     A try is continued while nothing that it had come to is missing or has another digest. So a night that
-    goes on after an error, or is published after it was logged, is the same try.
+    goes on after an error, or is published after it was logged, is the same try. If verdict or metrics are
+    others then, the try says since when, and holds what it was before: a report asks what a night had come
+    to at some moment.
 
     Args:
         tries: as they were logged; see `_describe` for what each holds.
@@ -40,9 +44,22 @@ def add_try(
     """
     last = tries[-1] if tries else None
     if last and _continues(last, findings):
-        return [*tries[:-1], _continued(last, _describe(last["try"], tries[:-1], findings, metrics))]
+        now = _describe(last["try"], tries[:-1], findings, metrics)
+        return [*tries[:-1], _continued(last, now, logged_at)]
     new = _describe(len(tries) + 1, tries, findings, metrics)
     return [*tries, {**new, "logged_at": logged_at}]
+
+
+def state_before(each: Try, moment: datetime) -> Try | None:
+    """What a try had come to before a moment; None if it had not been logged by then."""
+    state: Try | None = each
+    while state and datetime.fromisoformat(_since(state)) >= moment:
+        state = state.get(CONTINUED_FROM)
+    return state
+
+
+def _since(state: Try) -> str:
+    return str(state.get(CONTINUED_AT, state["logged_at"]))
 
 
 def stale_tags(logged: Iterable[str], tags: Mapping[str, str], tries: Sequence[Try]) -> list[str]:
@@ -65,11 +82,14 @@ def _continues(last: Try, findings: Findings) -> bool:
     return known.items() <= digests.items()
 
 
-def _continued(last: Try, now: Try) -> Try:
+def _continued(last: Try, now: Try, logged_at: str) -> Try:
     """What is logged again may lack a publication that came after it was logged first."""
     artifacts = {**last["artifacts"], **now["artifacts"]}
     served_as = now["served_as"] or last["served_as"]
-    return {**now, "artifacts": artifacts, "served_as": served_as, "logged_at": last["logged_at"]}
+    continued = {**now, "artifacts": artifacts, "served_as": served_as, "logged_at": last["logged_at"]}
+    if all(now[name] == last[name] for name in ("verdict", "metrics")):
+        return {**continued, **{name: last[name] for name in (CONTINUED_AT, CONTINUED_FROM) if name in last}}
+    return {**continued, CONTINUED_AT: logged_at, CONTINUED_FROM: last}
 
 
 def _describe(

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from ml.release.run_labels import KIND, NIGHT, RUN_KEY, run_key_of
 from ml.release.run_log import find_run, read_json
-from ml.release.tries import FILE, TRIES, Try
+from ml.release.tries import FILE, TRIES, Try, state_before
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -128,14 +128,14 @@ def original_of(tries: list[Try], backfill: Backfill) -> Try | None:
     """The try that a backfill is compared with, out of a night's tries.
 
     A what-if has a run of its own, so all tries of the night's run are originals. Otherwise it is the last
-    try from before the backfill; a night that came to the same again is its own original.
+    try from before the backfill, as it was then; a night that came to the same again is its own original.
     """
     if backfill.what_if:
         return tries[-1] if tries else None
     if not backfill.started_at:
         return tries[-2] if len(tries) > 1 else None
     started = datetime.fromisoformat(backfill.started_at).replace(microsecond=0)
-    before = [each for each in tries if datetime.fromisoformat(each["logged_at"]) < started]
+    before = [state for each in tries if (state := state_before(each, started))]
     return before[-1] if before else None
 
 

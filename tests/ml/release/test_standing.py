@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from datetime import date, datetime, timedelta
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta, tzinfo
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,6 +41,24 @@ from tests.ml.release.published import give_users, publish
 
 FIRST_DAY = date(2026, 3, 10)
 NOW = datetime.fromisoformat("2026-03-14T07:00:00+00:00")
+
+
+class Clock:
+    """What the store takes for the time: an hour later for every artifact."""
+
+    def __init__(self) -> None:
+        self._hours = count_hours("2026-03-11T02:00:00+00:00")
+
+    def set(self, moment: str) -> None:
+        """The next artifact is made then."""
+        self._hours = count_hours(moment)
+
+    def now(self, _: tzinfo | None = None) -> datetime:
+        return next(self._hours)
+
+
+def count_hours(moment: str) -> Iterator[datetime]:
+    return (datetime.fromisoformat(moment) + timedelta(hours=hours) for hours in count())
 
 
 def produce(store: Store, kind: str, day: int, content: Any, attempt: int = 1) -> Artifact:
@@ -181,27 +202,52 @@ def test_the_days_of_another_time_zone_are_counted_there(pipeline, store):
     assert [missed(there, store, due) for due in (-2, -1, 0)] == [0, 1, 2]
 
 
-def test_before_the_first_publication_the_nights_count_that_were_judged(pipeline, store):
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("ml.store.datetime", SimpleNamespace(now=clock.now))
+    return clock
+
+
+def test_before_the_first_publication_the_nights_count_that_were_judged(pipeline, store, clock):
     assert missed(pipeline, store, 7) == 0
 
-    for day in (0, 1):
+    for day in (0, 1, 2):
+        clock.set(f"2026-03-{day + 11}T02:00:00+00:00")
         judge(store, day, "FAIL")
         judge(store, day, "FAIL", attempt=2)
 
-    assert missed(pipeline, store, 7) == 2
+    assert missed(pipeline, store, 7) == 3
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every artifact is made an hour after the one before."""
-    hours = (datetime.fromisoformat("2026-03-11T02:00:00+00:00") + timedelta(hours=n) for n in range(9))
+def test_a_backfill_of_a_pipeline_that_has_published_nothing_pages_nobody(pipeline, store, clock):
+    """On 14 March, at ten, of the four days before: only yesterday is as a night would have judged it."""
+    clock.set("2026-03-14T10:00:00+00:00")
+    for day in (0, 1, 2, 3):
+        judge(store, day, "FAIL")
 
-    class Clock(datetime):
-        @classmethod
-        def now(cls, _=None):
-            return next(hours)
+    assert [missed(pipeline, store, due) for due in (3, 4, 5, 9)] == [1, 1, 1, 1]
 
-    monkeypatch.setattr("ml.store.datetime", Clock)
+
+def test_a_new_pipeline_that_is_blocked_is_noticed_whatever_was_backfilled(pipeline, store, clock):
+    clock.set("2026-03-14T10:00:00+00:00")
+    for day in (0, 1, 2):
+        judge(store, day, "FAIL")
+    for day in (3, 4, 5):
+        clock.set(f"2026-03-{day + 11}T02:00:00+00:00")
+        judge(store, day, "FAIL")
+
+    assert missed(pipeline, store, 5) == pipeline.serving.blocked_nights == 3
+
+
+@pytest.mark.parametrize(
+    ("at", "nights"), [("2026-03-12T05:59:59+00:00", 1), ("2026-03-12T06:00:00+00:00", 0)]
+)
+def test_a_verdict_is_in_time_until_the_next_day_is_due(pipeline, store, clock, at, nights):
+    clock.set(at)
+    judge(store, 0, "FAIL")
+
+    assert missed(pipeline, store, 7) == nights
 
 
 @pytest.mark.parametrize("verdicts", [("FAIL", "PASS"), ("PASS", "FAIL"), ("PASS", "STALE")])
@@ -252,7 +298,9 @@ def test_a_feature_whose_drift_cannot_be_told_has_a_threshold_and_no_value(pipel
     assert seen["retraining_drift_threshold_bits", "brand"] == 0.1
 
 
-def test_a_server_that_does_not_answer_is_named_and_the_others_are_still_told(pipeline, store, sources):
+def test_a_server_that_does_not_answer_is_named_and_the_others_are_still_told(
+    pipeline, store, sources, clock
+):
     judge(store, 0, "FAIL")
 
     seen = {(each.name, *each.labels): each.value for each in observe(pipeline, sources, NOW)}

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml.release.backfill.nights import Backfill, ReplayedNight, original_of
 from ml.release.findings import Findings
-from ml.release.tries import Try, add_try, stale_tags
+from ml.release.tries import Try, add_try, stale_tags, state_before
 
 FIRST, LATER = "2026-03-11T02:00:00+00:00", "2026-04-01T09:00:00+00:00"
 METRICS = {"candidate.auc": 0.73, "gain.auc": 0.01, "seconds.train_candidate": 9.0}
@@ -47,6 +49,35 @@ def test_a_night_that_goes_on_is_the_same_try() -> None:
     (only,) = tries_of(findings(examples="e"), findings(examples="e", model="m", blessing="PASS"))
 
     assert only["verdict"] == "PASS"
+
+
+def test_a_try_that_goes_on_later_still_says_what_it_was_before() -> None:
+    """The night failed before its verdict; a backfill brought one, and a clearing of it nothing new."""
+    failed, repaired = findings(model="m"), findings(model="m", blessing="PASS")
+    tries = add_try([], failed, METRICS, FIRST)
+    tries = add_try(tries, repaired, METRICS, LATER)
+
+    [only] = add_try(tries, repaired, METRICS, "2026-04-02T09:00:00+00:00")
+    assert (only["verdict"], only["logged_at"], only["continued_at"]) == ("PASS", FIRST, LATER)
+    moments = ["2026-03-11T01:00:00+00:00", LATER, "2026-04-01T09:00:01+00:00"]
+    before = [state_before(only, datetime.fromisoformat(moment)) for moment in moments]
+    assert [state and state["verdict"] for state in before] == [None, None, "PASS"]
+    assert [state is None for state in before] == [True, False, False]
+
+
+def test_the_replay_of_a_repaired_night_is_not_its_own_original() -> None:
+    repaired = tries_of(findings(model="m"), findings(model="m", blessing="PASS"))
+    backfill = Backfill("airflow/3", ["night"], started_at="2026-03-31T00:00:00+00:00")
+
+    night = ReplayedNight("night", "2026-03-10", original_of(repaired, backfill), repaired[-1])
+    assert (night.outcome, night.original and night.original["verdict"]) == ("changed", None)
+
+
+def test_a_night_that_was_published_in_a_backfill_came_to_the_same() -> None:
+    tries = tries_of(findings(blessing="PASS"), findings(blessing="PASS", pushed_model="p"))
+    backfill = Backfill("airflow/3", ["night"], started_at="2026-03-31T00:00:00+00:00")
+
+    assert ReplayedNight("night", "2026-03-10", original_of(tries, backfill), tries[-1]).outcome == "same"
 
 
 def test_another_blessing_is_another_try_and_the_first_is_kept_as_it_was() -> None:
