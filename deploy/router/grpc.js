@@ -18,7 +18,7 @@ const SIZES = {3: 4, 9: 8};
 
 /* The message of a unary call: its model, its label if any, or the error to answer with. */
 function readRequest(body) {
-    if (!body || body.length < PREFIX || body.readUInt32BE(1) !== body.length - PREFIX) {
+    if (!isOneMessage(body)) {
         return {error: {status: '3', message: 'Expected exactly one whole message.'}};
     }
     if (body[0] !== 0) {
@@ -116,20 +116,34 @@ function labelled(request, label) {
     return Buffer.concat([prefix, request.message, suffix, name]);
 }
 
-/* The scores and the version that a PredictResponse carries; nothing of one that is compressed or large. */
+/*
+ * The scores and the version that a PredictResponse carries, neither of one that is compressed or large; undefined if
+ * it is not one whole message.
+ */
 function readResponse(body) {
+    if (!isOneMessage(body)) {
+        return undefined;
+    }
     const found = {scores: [], version: undefined};
-    if (body.length < PREFIX || body[0] !== 0 || body.length > scores.LARGEST) {
+    if (body[0] !== 0 || body.length > scores.LARGEST) {
         return found;
     }
-    fields(body.subarray(PREFIX)).forEach(field => {
-        if (field.number === 1) {
-            found.scores = found.scores.concat(readOutput(field.bytes));
-        } else if (field.number === 2) {
-            found.version = readSpec(field.bytes).version;
-        }
-    });
+    try {
+        fields(body.subarray(PREFIX)).forEach(field => {
+            if (field.number === 1) {
+                found.scores = found.scores.concat(readOutput(field.bytes));
+            } else if (field.number === 2) {
+                found.version = readSpec(field.bytes).version;
+            }
+        });
+    } catch (error) {
+        return undefined;
+    }
     return found;
+}
+
+function isOneMessage(body) {
+    return body && body.length >= PREFIX && body.readUInt32BE(1) === body.length - PREFIX;
 }
 
 function readSpec(bytes) {

@@ -5,18 +5,33 @@ const LARGEST = 262144;
 const OUTPUT = 'score';
 
 /*
- * The scores in a REST answer, in its row form (`predictions`) or its column form (`outputs`).
- * None of what is no JSON: TensorFlow Serving writes NaN as it is, and such an answer is passed on all the same.
+ * The scores in a REST answer, in its row form (`predictions`) or its column form (`outputs`); undefined if it is not
+ * whole: a server that dies while it answers has said 200 long before. `length` is what its head said, if it did.
  */
-function ofJson(body) {
-    if (body.length > LARGEST) {
+function ofJson(body, length) {
+    if (length && Number(length) !== body.length) {
+        return undefined;
+    }
+    if (length && body.length > LARGEST) {
         return [];
     }
     try {
-        const answer = JSON.parse(body.toString());
+        const answer = parse(body.toString());
+        if (answer.outputs === undefined && answer.predictions === undefined) {
+            return undefined;
+        }
         return numbers(answer.outputs !== undefined ? answer.outputs : answer.predictions, []);
     } catch (error) {
-        return [];
+        return undefined;
+    }
+}
+
+/* TensorFlow Serving writes what is no finite number as it is, which is no JSON; such a row has no score. */
+function parse(text) {
+    try {
+        return JSON.parse(text);
+    } catch (error) {
+        return JSON.parse(text.replace(/-?\b(?:NaN|Inf(?:inity)?)\b/g, 'null'));
     }
 }
 

@@ -85,6 +85,7 @@ def running_router(
     stable: ModelServer,
     canary: ModelServer | None = None,
     patience: float = PATIENCE_SECONDS,
+    written: Path = CONFIGURATION,
 ) -> Iterator[Router]:
     """Run nginx with the product's configuration on free ports of 127.0.0.1.
 
@@ -96,9 +97,10 @@ def running_router(
         stable: the model server of the stable track.
         canary: a second model server; by default ``stable`` has both tracks.
         patience: seconds that the canary is waited for before stable is asked.
+        written: its configuration, by default the product's.
     """
     home, models = home.absolute(), models.absolute()
-    shutil.copytree(CONFIGURATION, home, dirs_exist_ok=True)
+    shutil.copytree(written, home, dirs_exist_ok=True)
     for directory in ("temp", RECORD):
         (home / directory).mkdir(exist_ok=True)
     ports = {"rest_port": free_port(), "grpc_port": free_port()}

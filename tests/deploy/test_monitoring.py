@@ -188,10 +188,38 @@ def test_an_answer_without_a_score_is_still_an_answer(tmp_path, score):
     assert ("router_score_count", "clicks", "stable") not in metrics
 
 
-def test_who_was_turned_away_is_counted_and_an_unknown_format_is_not_passed_over(tmp_path):
-    turned_away = LINE | {"model": "", "track": "", "outcome": "", "answered_by": "", "answer": ""}
+NOBODY_ASKED = LINE | {"model": "", "track": "", "outcome": "", "answered_by": "", "answer": ""}
 
-    metrics = count(tmp_path / "access.log", turned_away, "another format", LINE)
 
-    assert metrics["router_turned_away_total", "rest"] == 1
+@pytest.mark.parametrize(
+    ("face", "http_status", "counted"),
+    [
+        ("rest", "404", ("router_turned_away_total", "rest")),
+        ("grpc", "200", ("router_turned_away_total", "grpc")),
+        # nginx itself, before the router's script is asked.
+        ("", "413", ("router_turned_away_total", "")),
+        ("", "500", ("router_own_failures_total",)),
+        ("rest", "500", ("router_own_failures_total",)),
+        ("grpc", "500", ("router_own_failures_total",)),
+        # Closed without an answer.
+        ("rest", "000", ("router_own_failures_total",)),
+        ("rest", "499", ("router_abandoned_total", "rest")),
+    ],
+)
+def test_a_request_that_no_track_was_asked_for_counts_by_who_is_to_blame(
+    tmp_path, face, http_status, counted
+):
+    line = NOBODY_ASKED | {"face": face, "http_status": http_status}
+
+    metrics = count(tmp_path / "access.log", line, LINE)
+
+    blamed = ("router_turned_away_total", "router_own_failures_total", "router_abandoned_total")
+    found = {labels: value for labels, value in metrics.items() if labels[0] in blamed and value}
+    assert found == {counted: 1}
+    assert metrics["router_unread_lines_total",] == 0
+
+
+def test_an_unknown_format_is_not_passed_over(tmp_path):
+    metrics = count(tmp_path / "access.log", NOBODY_ASKED, "another format", LINE)
+
     assert metrics["router_unread_lines_total",] == 1

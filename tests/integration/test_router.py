@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shutil
 import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
 import pytest
+import tensorflow as tf
+from prometheus_client.parser import text_string_to_metric_families
 from tensorflow_serving.apis.model_pb2 import ModelSpec
-from tensorflow_serving.apis.predict_pb2 import PredictRequest
+from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from ml.config import Canary, Pipeline, Realised
@@ -25,7 +30,15 @@ from tests.demo.model_server.process import ModelServerProcess, running_model_se
 from tests.demo.process import free_port
 from tests.demo.prometheus import INSTALL as INSTALL_MONITORING
 from tests.demo.prometheus import is_monitoring_installed, running_mtail, running_prometheus
-from tests.demo.router import INSTALL, Router, is_router_installed, running_router
+from tests.demo.router import CONFIGURATION, INSTALL, Router, is_router_installed, running_router
+from tests.integration.cutting_server import (
+    GrpcAnswer,
+    RestAnswer,
+    in_one_chunk,
+    message,
+    running_cutting_server,
+    with_length,
+)
 from tests.integration.listening_server import Listening, running_listening_server
 from tests.integration.scoring_model import ROWS, copied_into_place, save_scoring_model, scores
 from tests.integration.serving_client import Client, ModelDirectory, eventually
@@ -219,15 +232,114 @@ def test_a_server_that_is_down_from_the_start_is_no_reason_not_to_answer(tracks,
         assert {reply.score for reply in answers(router)} == {SCORE[STABLE]}
 
 
-def test_a_canary_that_says_nothing_is_not_waited_for(tracks, tmp_path):
+def test_a_canary_that_says_nothing_is_not_waited_for_longer_than_compose_says(tracks, tmp_path):
+    shipped = (CONFIGURATION / "site.conf").read_text()
+    patience = dict(re.findall(r"(proxy|grpc)_read_timeout (\d+)s;", shipped))
+    assert patience == {"proxy": "1", "grpc": "1"}
     tracks.share(1.0, servers="two")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         mute = replace(tracks.stable, grpc=f"127.0.0.1:{port}", rest=f"http://127.0.0.1:{port}")
-        with running_router(tmp_path, tracks.serving.models_dir, tracks.stable, mute, patience=0.2) as router:
+        with running_router(tmp_path, tracks.serving.models_dir, tracks.stable, mute, patience=1.0) as router:
             for way in users(router):
-                assert way.ask("user").score == SCORE[STABLE]
+                assert way.ask("user", trace=way.face).score == SCORE[STABLE]
                 way.close()
+            lines = [logged(router, face) for face in ("rest", "grpc")]
+
+    assert [(line["outcome"], line["status"]) for line in lines] == [("failed", "504"), ("failed", "14")]
+    assert all(1.0 <= float(line["seconds"]) < 30.0 for line in lines)
+
+
+GOOD = json.dumps({"predictions": [[0.75]] * 30}).encode()
+NOT_FINITE = b'{"predictions": [[0.25], [NaN], [-Infinity]]}'
+
+
+def response() -> bytes:
+    answer = PredictResponse(model_spec=ModelSpec(name=MODEL))
+    answer.outputs["score"].CopyFrom(tf.make_tensor_proto([[0.75]], tf.float32))
+    return bytes(answer.SerializeToString())
+
+
+WHOLE = (RestAnswer(with_length(GOOD)), GrpcAnswer(message(response())))
+NOT_WHOLE = {
+    "closed in the middle": (
+        RestAnswer(with_length(GOOD, written=30)),
+        GrpcAnswer(message(response()[:-4], length=len(response()))),
+    ),
+    "cut between two parts": (RestAnswer(in_one_chunk(GOOD[:30])), GrpcAnswer(message(response()), None)),
+    "not a prediction": (RestAnswer(with_length(b"<html>welcome</html>")), GrpcAnswer(message(b"\x0a\xff"))),
+    "JSON and no prediction": (RestAnswer(with_length(b'{"status": "ok"}')), GrpcAnswer(b"")),
+    "null": (RestAnswer(with_length(b"null")), GrpcAnswer(message(b"\xff"))),
+}
+STALLED = (RestAnswer(with_length(GOOD, written=0), stalls=True), GrpcAnswer(b"", None))
+
+
+@pytest.mark.parametrize(
+    ("rest", "grpc"), [*NOT_WHOLE.values(), STALLED], ids=[*NOT_WHOLE, "stalled after the head"]
+)
+def test_an_answer_of_the_canary_that_is_not_whole_is_a_failure_and_stable_answers(
+    tracks, tmp_path, rest, grpc
+):
+    tracks.share(1.0, servers="two")
+    with (
+        running_cutting_server(rest, grpc) as cutting,
+        running_router(tmp_path, tracks.serving.models_dir, tracks.stable, cutting, patience=0.2) as router,
+    ):
+        for way in users(router):
+            assert way.ask("user", trace=way.face).score == SCORE[STABLE]
+            way.close()
+        lines = [logged(router, face) for face in ("rest", "grpc")]
+
+    told = [(line["track"], line["outcome"], line["answered_by"], line["answer"]) for line in lines]
+    assert told == [("canary", "failed", "stable", "ok")] * 2
+    assert [line["status"] for line in lines] == ["502", "13"]
+
+
+@pytest.mark.parametrize(("rest", "grpc"), NOT_WHOLE.values(), ids=NOT_WHOLE)
+def test_an_answer_of_stable_that_is_not_whole_is_an_error_to_the_user_and_counted(
+    tracks, tmp_path, rest, grpc
+):
+    with (
+        running_cutting_server(rest, grpc) as cutting,
+        running_router(tmp_path, tracks.serving.models_dir, cutting) as router,
+    ):
+        by_rest, by_grpc = users(router)
+        errors = [by_rest.ask("user", trace="rest").error, by_grpc.ask("user", trace="grpc").error]
+        told = httpx.post(f"{router.rest}{PATH}", json=body()).json()
+        lines = [logged(router, face) for face in ("rest", "grpc")]
+        by_rest.close()
+        by_grpc.close()
+
+    assert "502 Bad Gateway" in errors[0]
+    assert "INTERNAL: The answer of stable is not whole." in errors[1]
+    assert told == {"error": "The answer of stable is not whole."}
+    assert [(line["outcome"], line["answer"]) for line in lines] == [("failed", "failed")] * 2
+
+
+@pytest.mark.parametrize(
+    "content", [GOOD, NOT_FINITE, b'{"outputs": {"score": [[0.5]]}}\n', b'{"predictions": []}']
+)
+def test_an_answer_that_is_whole_reaches_the_user_byte_for_byte(tracks, tmp_path, content):
+    for number, answer in enumerate((with_length(content), in_one_chunk(content))):
+        with (
+            running_cutting_server(RestAnswer(answer), WHOLE[1]) as whole,
+            running_router(tmp_path / str(number), tracks.serving.models_dir, whole) as router,
+        ):
+            answered = httpx.post(f"{router.rest}{PATH}", json=body())
+
+        assert (answered.status_code, answered.content) == (200, content)
+
+
+def test_a_large_answer_is_whole_by_its_length_alone_and_cut_it_is_none(tracks, tmp_path):
+    large = b'{"predictions": [' + b"[0.5]," * 100_000 + b"[0.5]]}"
+    for number, written in enumerate((len(large), len(large) // 2)):
+        with (
+            running_cutting_server(RestAnswer(with_length(large, written)), WHOLE[1]) as server,
+            running_router(tmp_path / str(number), tracks.serving.models_dir, server) as router,
+        ):
+            answered = httpx.post(f"{router.rest}{PATH}", json=body())
+
+        assert (answered.status_code == 200, answered.content == large) == (written == len(large),) * 2
 
 
 def test_a_request_that_no_track_can_answer_is_the_users_own_fault(router, tracks):
@@ -245,11 +357,70 @@ def test_a_request_that_no_track_can_answer_is_the_users_own_fault(router, track
     )
 
 
-def test_a_route_that_cannot_be_read_leaves_everything_to_stable(router, tracks):
-    tracks.share(1.0)
-    route_file(load_pipeline(MODEL), tracks.serving).write_text("{")
+ROUTE = {"share": 1.0, "salt": "", "header": "X-User-Id", "stable": {"label": "stable"}, "recorded": None}
+TRACK = {"label": "canary", "server": "stable"}
+NO_ROUTES = [
+    "{",
+    "",
+    "{}",
+    "null",
+    "[]",
+    "7",
+    '"route"',
+    json.dumps({"share": 1.0, "canary": TRACK}),
+    json.dumps({**ROUTE, "canary": {"label": "canary"}}),
+    json.dumps({**ROUTE, "canary": {"label": 7, "server": "stable"}}),
+    json.dumps({**ROUTE, "canary": {"label": "canary", "server": "elsewhere"}}),
+    json.dumps({**ROUTE, "canary": TRACK, "share": "1.0"}),
+    json.dumps({**ROUTE, "canary": TRACK, "share": 1.5}),
+    json.dumps({**ROUTE, "canary": TRACK, "header": None}),
+    json.dumps({**ROUTE, "canary": TRACK, "stable": {}}),
+    json.dumps({**ROUTE, "canary": TRACK, "recorded": {"inputs": "user_id"}}),
+]
 
-    assert {reply.score for reply in answers(router)} == {SCORE[STABLE]}
+
+@pytest.mark.parametrize("content", NO_ROUTES)
+def test_a_file_that_is_no_route_leaves_everything_to_stable(router, tracks, content):
+    tracks.share(1.0)
+    route_file(load_pipeline(MODEL), tracks.serving).write_text(content)
+
+    for way in users(router):
+        assert way.ask("user").score == SCORE[STABLE]
+        way.close()
+
+
+def test_a_route_of_the_same_shape_is_followed(router, tracks):
+    tracks.share(1.0)
+    route_file(load_pipeline(MODEL), tracks.serving).write_text(json.dumps({**ROUTE, "canary": TRACK}))
+
+    assert {reply.score for reply in answers(router)} == {SCORE[CANARY]}
+
+
+def mistaken(home: Path, function: str) -> Path:
+    """The router's configuration with a mistake in one of the functions of router.js."""
+    shutil.copytree(CONFIGURATION, home)
+    script = home / "router.js"
+    written = script.read_text()
+    begin = re.search(rf"function {function}\(.*\) {{\n", written)
+    assert begin, f"router.js has no function {function}"
+    script.write_text(written[: begin.end()] + "null.mistake;\n" + written[begin.end() :])
+    return home
+
+
+@pytest.mark.parametrize("function", ["drawTrack", "userOf"])
+def test_a_mistake_in_choosing_a_track_leaves_everything_to_stable(tracks, tmp_path, function):
+    tracks.share(1.0)
+    written = mistaken(tmp_path / "written", function)
+
+    with running_router(
+        tmp_path / "router", tracks.serving.models_dir, tracks.stable, written=written
+    ) as router:
+        assert {reply.score for reply in answers(router)} == {SCORE[STABLE]}
+        httpx.post(f"{router.rest}{PATH}", json=body(), headers={"X-Request-Id": "mistaken"})
+        line = logged(router, "mistaken")
+
+    assert (line["track"], line["outcome"], line["answered_by"]) == ("stable", "ok", "stable")
+    assert "because of a mistake in the router: TypeError" in router.process.log.read_text()
 
 
 @pytest.mark.parametrize("label", ["", "stable"])
@@ -417,6 +588,49 @@ def test_what_each_track_answered_reaches_prometheus_and_agrees_with_what_users_
         ("canary", "grpc", "14"): canary,
     }
     assert all(lines == 0 for lines in unread.values())
+
+
+@pytest.mark.skipif(not is_monitoring_installed(), reason=INSTALL_MONITORING)
+def test_what_no_track_was_asked_for_is_counted_by_who_is_to_blame(tracks, tmp_path):
+    models, written = tracks.serving.models_dir, mistaken(tmp_path / "written", "attempt")
+    with (
+        running_router(tmp_path / "router", models, tracks.stable, written=written) as router,
+        running_mtail(tmp_path, router.access_log) as mtail,
+    ):
+        broken = [way.ask("user").error for way in users(router)]
+        foreign = httpx.post(f"{router.rest}/v1/models/{MODEL}/labels/canary:predict", json=body())
+        large = httpx.post(f"{router.rest}{PATH}", content=b" " * 3_000_000)
+        no_http = said(router, b"what is this?\r\n\r\n")
+        expected = {
+            ("router_own_failures_total", ""): 2,
+            ("router_turned_away_total", "rest"): 1,
+            ("router_turned_away_total", ""): 2,
+            ("router_unread_lines_total", ""): 0,
+        }
+        eventually(lambda: exposed(mtail, {name for name, _ in expected}), lambda seen: seen == expected)
+
+    assert "500 Internal Server Error" in broken[0]
+    assert "status: 500" in broken[1]
+    assert (foreign.status_code, large.status_code) == (404, 413)
+    assert no_http.startswith(b"HTTP/1.1 400 ")
+    errors = router.process.log.read_text()
+    assert errors.count("a mistake in the router: TypeError") == 2
+    assert "exited on signal" not in errors
+
+
+def said(router: Router, words: bytes) -> bytes:
+    """What the router says to somebody who speaks no HTTP."""
+    host, _, port = router.rest.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(words)
+        return connection.makefile("rb").read()
+
+
+def exposed(mtail: str, names: set[str]) -> dict[tuple[str, str], float]:
+    """The counters of these names as mtail tells them: name and face → value."""
+    families = text_string_to_metric_families(httpx.get(f"http://{mtail}/metrics").text)
+    samples = [sample for family in families for sample in family.samples if sample.name in names]
+    return {(sample.name, sample.labels.get("face", "")): sample.value for sample in samples}
 
 
 def addresses(listening: Listening) -> dict[str, str]:
