@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 
 # Name → what it is, and its labels after the pipeline's name.
 METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "retraining_model_info": (
+        "Always 1: the model that the pipeline makes, by the name that users ask for.",
+        ("model",),
+    ),
     "retraining_source_up": (
         "Whether what the other metrics are read from answered: 1 or 0.",
         ("source",),

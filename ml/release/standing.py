@@ -69,6 +69,7 @@ def observe(pipeline: Pipeline, sources: Sources, now: datetime) -> Iterator[Sam
     }
     if pipeline.serving.canary:
         parts["canary-server"] = lambda: _of_canary(pipeline, sources)
+    yield Sample("retraining_model_info", 1, (pipeline.serving.model,))
     for source, read in parts.items():
         samples = _answer(pipeline, source, read)
         yield Sample("retraining_source_up", float(samples is not None), (source,))

@@ -32,7 +32,7 @@ from ml.release.past_nights import (
     unpublished_nights,
 )
 from ml.release.production import Records
-from ml.release.standing import Sources, due_watermark, observe
+from ml.release.standing import Sample, Sources, due_watermark, observe
 from ml.release.versions import Version
 from ml.release.watch.concerns import Notebook
 from ml.store import Store
@@ -309,6 +309,14 @@ def test_a_server_that_does_not_answer_is_named_and_the_others_are_still_told(
     assert up == {"store": 1, "ledger": 1, "router": 1, "model-server": 0, "registry": 0}
     assert ("retraining_served_version",) not in seen
     assert seen["retraining_blocked_nights",] == 1
+
+
+def test_the_model_of_a_pipeline_is_told_whatever_answers(pipeline, sources):
+    renamed = pipeline.serving.model_copy(update={"model": "clicks_of_users"})
+
+    samples = list(observe(pipeline.model_copy(update={"serving": renamed}), sources, NOW))
+
+    assert Sample("retraining_model_info", 1, ("clicks_of_users",)) in samples
 
 
 def name_golden(records: Records, version: Version) -> None:
