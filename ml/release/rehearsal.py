@@ -21,7 +21,7 @@ from ml.release.history import golden_version
 from ml.release.model_config import Entry
 from ml.release.production import Records, publication_lock
 from ml.release.server import ModelServer
-from ml.release.staging import stage, unstage, verify
+from ml.release.staging import forget_lost_tries, stage, unstage, verify
 from ml.release.versions import Version
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def rehearse_golden(
 
     Raises:
         Misconfigured: if no version is golden, or the scratch server is the users' own.
-        RetrainingError: what went wrong, after it was recorded.
+        RetrainingError, OSError: what went wrong, after it was recorded.
     """
     version = _golden(records)
     _check_apart(serving, scratch)
@@ -51,7 +51,7 @@ def rehearse_golden(
     try:
         verify(records.store, version.model, _directory(serving, records, version))
         seconds, difference = _rehearse(records, scratch, version)
-    except RetrainingError as error:
+    except (RetrainingError, OSError) as error:
         _write(records, {**record, "passed": False, "problem": str(error)})
         raise
     record |= {"seconds": seconds, "difference": difference, "passed": True, "problem": ""}
@@ -90,6 +90,8 @@ def _rehearse(records: Records, scratch: ServingConnection, version: Version) ->
             _check_label(server, setting.label, number)
             return round(time.monotonic() - started, 3), difference
         finally:
+            # What is half copied goes first: the config needs the room on a disk that is full.
+            forget_lost_tries(server.directory(number).parent)
             _clear(server, setting.ready_seconds)
             unstage(server.directory(number))
 

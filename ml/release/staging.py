@@ -40,6 +40,7 @@ def stage(
 
     Raises:
         StoreCorrupted: if the directory is there with other files in it.
+        OSError: if a file cannot be copied, saying which and why.
     """
     if target.exists():
         verify(store, model, target)
@@ -47,7 +48,7 @@ def stage(
     target.parent.mkdir(parents=True, exist_ok=True)
     forget_lost_tries(target.parent)
     staging = target.with_name(f"{STAGING}{target.name}")
-    shutil.copytree(store.open(model) / SAVED_MODEL, staging)
+    _copy(store.open(model) / SAVED_MODEL, staging)
     if write_warmup:
         (staging / WARMUP).parent.mkdir(exist_ok=True)
         write_warmup(staging / WARMUP)
@@ -106,3 +107,14 @@ def verify(store: Store, model: Artifact, target: Path) -> None:
                 f"{path} is not the file that was published as version {target.name}. Something changed it "
                 f"afterwards: move {target} away and push again."
             )
+
+
+def _copy(source: Path, staging: Path) -> None:
+    try:
+        shutil.copytree(source, staging)
+    except shutil.Error as error:
+        file, _, why = error.args[0][0]
+        raise OSError(
+            f"{file} could not be copied to {staging}: {why}. Make room there, or mend what it names, and try "
+            "again; no model server looks at what is half copied."
+        ) from error

@@ -59,9 +59,10 @@ class Sources:
 
 
 def observe(pipeline: Pipeline, sources: Sources, now: datetime) -> Iterator[Sample]:
-    """How one pipeline stands."""
+    """How one pipeline stands. What is due is known by settings and clock, whatever does not answer."""
+    yield Sample("retraining_due_watermark_timestamp_seconds", due_watermark(pipeline, now).timestamp())
     parts: dict[str, Callable[[], Iterator[Sample]]] = {
-        "store": lambda: _of_store(pipeline, sources.store, now),
+        "store": lambda: _of_store(pipeline, sources.store),
         "model-server": lambda: _of_server(pipeline, sources),
         "router": lambda: _of_router(pipeline, sources.serving),
         "registry": lambda: _of_registry(pipeline, sources.mlflow),
@@ -93,14 +94,13 @@ def _answer(pipeline: Pipeline, source: str, read: Callable[[], Iterator[Sample]
         return None
 
 
-def _of_store(pipeline: Pipeline, store: Store, now: datetime) -> Iterator[Sample]:
+def _of_store(pipeline: Pipeline, store: Store) -> Iterator[Sample]:
     for night in past_nights.judged_nights(pipeline, store, SHOWN_NIGHTS):
         yield Sample("retraining_verdict_info", 1, (night.day, night.verdict))
     for feature in past_nights.last_drift(pipeline, store):
         if feature["divergence_bits"] is not None:
             yield Sample("retraining_drift_bits", feature["divergence_bits"], (feature["feature"],))
         yield Sample("retraining_drift_threshold_bits", feature["threshold_bits"], (feature["feature"],))
-    yield Sample("retraining_due_watermark_timestamp_seconds", due_watermark(pipeline, now).timestamp())
 
 
 def _of_server(pipeline: Pipeline, sources: Sources) -> Iterator[Sample]:

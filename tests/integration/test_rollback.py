@@ -32,10 +32,12 @@ from tests.integration.release_world import (
     running_serving,
     without_tensorflow,
 )
+from tests.integration.small_disk import small_disk
 
 pytestmark = pytest.mark.integration
 
 ONE, TWO, THREE, FOUR = 20261102001, 20261103001, 20261104001, 20261105001
+NO_ROOM_BYTES = 4096
 DEATHS = ["load", "ask", "announce", "move_label", "move_alias", "record"]
 
 
@@ -345,6 +347,7 @@ def test_the_golden_version_stays_loaded_and_the_way_back_to_it_is_rehearsed(
         assert list((scratch.models_dir / place.model).iterdir()) == []
         assert (rehearsed["version"], rehearsed["passed"]) == (ONE, True)
         assert read_rehearsal(place.records) == rehearsed
+        a_scratch_server_without_room_is_on_record(place, scratch)
 
         (place.serving.models_dir / place.model / str(ONE) / "saved_model.pb").write_bytes(b"damaged")
         with pytest.raises(StoreCorrupted):
@@ -356,3 +359,15 @@ def test_the_golden_version_stays_loaded_and_the_way_back_to_it_is_rehearsed(
     assert go_back(place, "golden").version == ONE
     with pytest.raises(Misconfigured, match="same rest and grpc and models_dir"):
         rehearse_golden(place.records, place.serving, place.serving)
+
+
+def a_scratch_server_without_room_is_on_record(place: Place, scratch: ServingConnection) -> None:
+    directory = scratch.models_dir / place.model
+    with small_disk(directory, NO_ROOM_BYTES):
+        with pytest.raises(OSError, match=r"could not be copied to .*Make room there"):
+            rehearse_golden(place.records, place.serving, scratch)
+        assert list(directory.iterdir()) == []
+
+    failed = read_rehearsal(place.records)
+    assert failed is not None
+    assert (failed["passed"], "could not be copied" in failed["problem"]) == (False, True)

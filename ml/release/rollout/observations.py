@@ -14,10 +14,15 @@ from ml.release.prometheus import Prometheus, open_prometheus
 from ml.release.rollout.proportion import Proportion
 from ml.trials import CANARY, STABLE
 
-# What a counter has grown by, exactly: the difference; only where it was reset meanwhile, Prometheus'
-# estimate; and all of a counter that came into being meanwhile, which increase() would begin to count late.
+# What a counter has grown by, from the first scrape in the range to the last; never what was in it before, for
+# counters carry no version, and an earlier canary's failures may be all that they hold. Where a counter was
+# reset meanwhile, it is Prometheus' estimate. It is all of a counter that was not there yet when others of its
+# target were scraped in the range: increase() would begin to count such a one late.
 GROWTH = (
-    "(({0} - {0} offset {1}) and resets({0}[{1}]) == 0) or (increase({0}[{1}]) and {0} offset {1}) or {0}"
+    "(increase({0}[{1}]) and resets({0}[{1}]) > 0)"
+    " or ({0} and count_over_time({0}[{1}])"
+    " < on (job, instance) group_left () min by (job, instance) (sum_over_time(up[{1}])))"
+    " or ({0} - min_over_time({0}[{1}]))"
 )
 
 
@@ -180,6 +185,7 @@ class Reading:
 
     def _growth(self, counter: str, track: str, label: str) -> dict[str, int]:
         series = f'{counter}{{model="{self.model}",track="{track}"}}'
-        length = f"{max(1, math.ceil((self.until - self.since).total_seconds()))}s"
+        # Rounded down: the range must not reach back before the beginning.
+        length = f"{max(1, int((self.until - self.since).total_seconds() * 1000))}ms"
         samples = self.prometheus.query(f"sum by ({label}) ({GROWTH.format(series, length)})", self.until)
         return {sample["metric"][label]: round(float(sample["value"][1])) for sample in samples}

@@ -375,6 +375,19 @@ def test_a_damaged_ledger_hides_what_only_it_knows_and_says_so_and_leaves_the_ve
     assert rehearsed(pipeline, sources) == {}
 
 
+def test_a_damaged_verdict_hides_the_others_and_says_so_and_leaves_what_is_due(pipeline, store, sources):
+    for day in (0, 1):
+        judge(store, day, "FAIL")
+    damaged = min((store.root / "clicks" / "blessing").glob("*/blessing.json"))
+    damaged.write_text("{}")
+
+    seen = {(each.name, *each.labels): each.value for each in observe(pipeline, sources, NOW)}
+
+    assert seen["retraining_source_up", "store"] == 0
+    assert "retraining_verdict_info" not in {name for name, *_ in seen}
+    assert seen["retraining_due_watermark_timestamp_seconds",] == due_watermark(pipeline, NOW).timestamp()
+
+
 @pytest.mark.parametrize(
     ("now", "zone", "due"),
     [
