@@ -39,6 +39,14 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
         "The share of users whom the router sends to the canary.",
         (),
     ),
+    "retraining_trial_timestamp_seconds": (
+        "Since when the canary and what is stable have answered side by side. Only while one is on trial.",
+        ("version",),
+    ),
+    "retraining_trial_limit_seconds": (
+        "How long a trial lasts at most before the rollout has a word on it. Only while one is on.",
+        (),
+    ),
     "retraining_registry_version": (
         "The version that the registry's alias production is served as; 0 for none.",
         (),

@@ -115,6 +115,6 @@ def _copy(source: Path, staging: Path) -> None:
     except shutil.Error as error:
         file, _, why = error.args[0][0]
         raise OSError(
-            f"{file} could not be copied to {staging}: {why}. Make room there, or mend what it names, and try "
-            "again; no model server looks at what is half copied."
+            f"{file} could not be copied to {staging}: {why}. Make room there, or mend what it names, and "
+            "try again; no model server looks at what is half copied."
         ) from error

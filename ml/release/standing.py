@@ -21,6 +21,7 @@ from ml.release.ledger import Ledger
 from ml.release.production import Records
 from ml.release.rehearsal import read_rehearsal
 from ml.release.rest import RestServer
+from ml.release.rollout.trial import find_trial
 from ml.release.router import read_share
 from ml.release.versions import Versions
 from ml.release.watch.concerns import Notebook
@@ -114,6 +115,7 @@ def _of_server(pipeline: Pipeline, sources: Sources) -> Iterator[Sample]:
 def _of_ledger(pipeline: Pipeline, store: Store, now: datetime) -> Iterator[Sample]:
     yield Sample("retraining_ledger_version", Ledger(pipeline, store).last_served or NO_VERSION)
     yield from _published(pipeline, store, now)
+    yield from _tried(Records(pipeline, store))
     yield from _realised(Records(pipeline, store))
     yield from _rehearsed(Records(pipeline, store))
     if pipeline.serving.watch:
@@ -130,6 +132,15 @@ def _published(pipeline: Pipeline, store: Store, now: datetime) -> Iterator[Samp
     yield Sample("retraining_blocked_nights_limit", pipeline.serving.blocked_nights)
     if moment := past_nights.last_publication(pipeline, lines):
         yield Sample("retraining_last_published_timestamp_seconds", moment.timestamp())
+
+
+def _tried(records: Records) -> Iterator[Sample]:
+    """Since when a version is on trial, and after how long its rollout has a word on it at the latest."""
+    canary = records.pipeline.serving.canary
+    if canary and (trial := find_trial(records)):
+        since, number = trial.since.timestamp(), str(trial.version.number)
+        yield Sample("retraining_trial_timestamp_seconds", since, (number,))
+        yield Sample("retraining_trial_limit_seconds", canary.rollout.max_minutes * 60)
 
 
 def _realised(records: Records) -> Iterator[Sample]:

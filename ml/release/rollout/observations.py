@@ -14,10 +14,10 @@ from ml.release.prometheus import Prometheus, open_prometheus
 from ml.release.rollout.proportion import Proportion
 from ml.trials import CANARY, STABLE
 
-# What a counter has grown by, from the first scrape in the range to the last; never what was in it before, for
+# What a counter has grown by, from the first scrape in the range to the last; never what was in it before:
 # counters carry no version, and an earlier canary's failures may be all that they hold. Where a counter was
-# reset meanwhile, it is Prometheus' estimate. It is all of a counter that was not there yet when others of its
-# target were scraped in the range: increase() would begin to count such a one late.
+# reset meanwhile, it is Prometheus' estimate. It is all of a counter that was not there yet when others of
+# its target were scraped in the range: increase() would begin to count such a one late.
 GROWTH = (
     "(increase({0}[{1}]) and resets({0}[{1}]) > 0)"
     " or ({0} and count_over_time({0}[{1}])"

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import ValidationError
 
 from ml.artifact import Artifact, Window
-from ml.config import Canary, Pipeline, Serving, Watch
+from ml.config import Canary, Pipeline, Rollout, Serving, Watch
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import Misconfigured
 from ml.manifest import Identity
@@ -386,6 +386,31 @@ def test_a_damaged_verdict_hides_the_others_and_says_so_and_leaves_what_is_due(p
     assert seen["retraining_source_up", "store"] == 0
     assert "retraining_verdict_info" not in {name for name, *_ in seen}
     assert seen["retraining_due_watermark_timestamp_seconds",] == due_watermark(pipeline, NOW).timestamp()
+
+
+def test_a_trial_is_told_with_its_age_and_its_limit_as_long_as_it_is_on_record(pipeline, store, sources):
+    canary = Canary(rollout=Rollout(max_minutes=90))
+    serving = pipeline.serving.model_copy(update={"canary": canary})
+    trying = pipeline.model_copy(update={"serving": serving})
+
+    def told(one: Pipeline) -> dict[tuple[str, ...], float]:
+        samples = observe(one, sources, NOW)
+        return {(each.name, *each.labels): each.value for each in samples if "_trial_" in each.name}
+
+    publish_day(trying, store, 0)
+    assert told(trying) == {}
+
+    version = show_canary(trying, store, 1)
+    since = datetime.fromisoformat(Ledger(trying, store, "canary").last_move["time"]).timestamp()
+    assert told(trying) == {
+        ("retraining_trial_timestamp_seconds", str(version.number)): since,
+        ("retraining_trial_limit_seconds",): 90 * 60,
+    }
+    # Its share may be open still; that is another alarm.
+    assert told(pipeline) == {}
+
+    withdraw(trying, store, version)
+    assert told(trying) == {}
 
 
 @pytest.mark.parametrize(
