@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Self
 
@@ -31,6 +32,7 @@ class Proxy:
         self._connections: set[_Connection] = set()
         self._serving: set[asyncio.Task[Any]] = set()
         self._to_refuse = 0.0
+        self._bytes_left = math.inf
         self.refused = 0
 
     def __enter__(self) -> Self:
@@ -50,12 +52,30 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._lose_all, refuse)
 
     def mend(self) -> None:
-        """Let new connections through again."""
-        self._loop.call_soon_threadsafe(setattr, self, "_to_refuse", 0)
+        """Let new connections through again, and all that is sent over them."""
+        self._loop.call_soon_threadsafe(self._let_through)
 
     def fall_silent(self) -> None:
         """Lose all that is sent over today's connections, without ending them; new ones work."""
         self._loop.call_soon_threadsafe(self._silence_all)
+
+    def fall_silent_after(self, answered: int) -> None:
+        """Let so many bytes of answers through, and lose all that follows until it is mended."""
+        self._loop.call_soon_threadsafe(setattr, self, "_bytes_left", answered)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether as much was answered as it was to let through."""
+        return self._bytes_left <= 0
+
+    def _let_through(self) -> None:
+        self._to_refuse, self._bytes_left = 0, math.inf
+
+    def _passes(self, answer: bytes) -> bool:
+        if self.is_silent:
+            return False
+        self._bytes_left -= len(answer)
+        return True
 
     def _lose_all(self, refuse: float) -> None:
         self._to_refuse = refuse
@@ -87,7 +107,9 @@ class Proxy:
             return
         connection = _Connection(writer, asking)
         self._connections.add(connection)
-        await asyncio.gather(connection.carry(reader, asking), connection.carry(answers, writer))
+        await asyncio.gather(
+            connection.carry(reader, asking, lambda _: True), connection.carry(answers, writer, self._passes)
+        )
         self._connections.discard(connection)
 
 
@@ -98,10 +120,13 @@ class _Connection:
         self._ends = ends
         self.silent = False
 
-    async def carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        """Hand on what comes, until one side ends it; then both have ended."""
+    async def carry(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, passes: Callable[[bytes], bool]
+    ) -> None:
+        """Hand on what comes, until one side ends it; then both have ended. After a loss all is lost."""
         with suppress(ConnectionError):
             while piece := await source.read(PIECE):
+                self.silent = self.silent or not passes(piece)
                 if not self.silent:
                     sink.write(piece)
                     await sink.drain()

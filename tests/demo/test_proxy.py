@@ -97,3 +97,26 @@ def test_a_silent_connection_stands_and_a_new_one_works(proxy: tuple[Proxy, int]
             ask(standing)
         with connect(port) as fresh:
             assert ask(fresh) == b"hello\n"
+
+
+def test_a_network_falls_silent_after_so_many_bytes_of_answers_until_it_is_mended(
+    proxy: tuple[Proxy, int],
+) -> None:
+    network, port = proxy
+    network.fall_silent_after(12)
+    with connect(port) as standing, connect(port) as another:
+        assert ask(standing) == b"hello\n"
+        assert not network.is_silent
+        assert ask(another) == b"hello\n"
+        assert network.is_silent
+        for lost in (standing, another):
+            lost.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                ask(lost)
+
+        network.mend()
+
+        with pytest.raises(TimeoutError):
+            ask(standing)
+        with connect(port) as fresh:
+            assert ask(fresh) == b"hello\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -14,9 +16,11 @@ import pytest
 from ml import steps
 from ml.artifact import Window
 from ml.connections import KafkaConnection
+from ml.store import PARTIAL
 from tests.demo.clicks import Corruption, Day
 from tests.demo.follow import Backfill
 from tests.demo.kafka import Kafka, running_kafka
+from tests.demo.proxy import Proxy
 from tests.integration.airflow_nights import (
     ASK,
     RECORDS,
@@ -47,7 +51,9 @@ QUIET = {"info", "debug"}
 OURS = ("ml.", "retraining.")
 DAG, REPORTS = "retrain_clicks", "report_backfill_clicks"
 ARTIFACT_STEPS = [step for step in STEPS if step != "log_to_mlflow"]
-STRUCK = "struck"
+STRUCK, KILLED = "struck", "killed"
+PARTITIONS = 12
+BYTES_BEFORE_THE_KILL = 300_000  # of some 700,000: about the half of the partitions, read one after the other
 APPROVAL = "{verdicts: [BOOTSTRAP], response_hours: 2}"
 
 
@@ -79,17 +85,19 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Origin:
 def world(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """An Airflow with pipelines for clicks, without a Connection, and training for ever.
 
-    One more has a broker of its own, which fails. A person is asked before the first version of the clicks is
-    published.
+    Two more have another broker: of one it fails, of the other the landing does. A person is asked before the
+    first version of the clicks is published.
     """
     home, pipelines = tmp_path_factory.mktemp("nights"), tmp_path_factory.mktemp("pipelines")
     copy_pipeline(pipelines, "lost", landing={"connection": "kafka_nowhere"})
     copy_pipeline(pipelines, "endless", training={"epochs": 1_000_000})
-    copy_pipeline(pipelines, STRUCK, landing={"connection": "kafka_struck"})
+    for name in (STRUCK, KILLED):
+        copy_pipeline(pipelines, name, landing={"connection": f"kafka_{name}"})
     settings = {
         "RETRAIN_PIPELINES": str(pipelines),
         "RETRAIN_CLICKS__SERVING__APPROVAL": APPROVAL,
         "RETRAIN_STRUCK__LANDING__SEEK": "time",
+        "RETRAIN_KILLED__LANDING__SEEK": "time",
     }
     with running_world(home, DAYS, settings, [origin.bundle]) as world:
         world.unpause("retrain_lost")  # it runs while the others are prepared
@@ -156,10 +164,10 @@ def broker(kafka_can_run: None, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """An Apache Kafka with last night's events. They are damaged: landing them is all that is to be seen."""
     start = Window.of_day(LAST, "UTC").start_ms
     with running_kafka(tmp_path_factory.mktemp("kafka") / "cluster") as kafka:
-        kafka.topics.create("clicks")
+        kafka.topics.create("clicks", PARTITIONS)
         writer = Writer(kafka, "clicks")
         for minute in range(24 * 60):
-            writer.event(start + minute * MINUTE, quantity=-1)
+            writer.event(start + minute * MINUTE, partition=minute % PARTITIONS, quantity=-1)
         writer.flush()
         yield kafka
 
@@ -173,6 +181,24 @@ def struck(world: World, broker: Kafka) -> Run:
     world.wait_until(lambda: run.states.get("land_examples") == "up_for_retry", "failing to land")
     broker.start(1)
     return run
+
+
+@pytest.fixture(scope="module")
+def killed(world: World, broker: Kafka, struck: Run) -> Iterator[Run]:
+    """A night whose landing was killed in the middle of the day, where its network had fallen silent."""
+    ports = broker.nodes[1].ports
+    with Proxy(ports.proxy, ports.proxied) as way:
+        way.fall_silent_after(BYTES_BEFORE_THE_KILL)
+        world.connect_kafka("kafka_killed", broker.proxied)
+        run = world.only_run("retrain_killed")
+        world.wait_until(lambda: way.is_silent, "in the middle of the day")
+        begun = [path.parent.name for path in (world.store.root / KILLED).glob(f"*/*{PARTIAL}")]
+        assert begun == ["examples"]
+        [task] = processes_of(f"airflow worker -- {run.tasks['land_examples']['id']}")
+        os.kill(task, signal.SIGKILL)
+        way.mend()
+        world.wait_until(lambda: run.states["land_examples"] == "up_for_retry", "failing to land")
+        yield run
 
 
 def state_of_the_world(world: World, run: Run) -> dict[str, Any]:
@@ -205,6 +231,10 @@ def test_the_person_is_asked_with_the_evidence(asked: Asked, normal: Run) -> Non
 
 def test_a_landing_whose_broker_was_killed_is_tried_again_and_says_why(struck: Run) -> None:
     assert "did not answer about the topic 'clicks'" in struck.log_text("land_examples")
+
+
+def test_a_landing_that_was_killed_is_tried_again_and_says_how_it_ended(killed: Run) -> None:
+    assert "SIGKILL" in killed.log_text("land_examples")
 
 
 def test_the_ledger_says_who_has_approved_it(world: World, normal: Run) -> None:
@@ -368,18 +398,32 @@ def test_a_training_that_is_marked_as_failed_ends_its_workers(world: World) -> N
     assert run.states["train_candidate"] == "failed"
 
 
-def test_airflows_own_retry_lands_the_day_that_nothing_would_have_disturbed(
-    world: World, broker: Kafka, struck: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    window = Window.of_day(LAST, "UTC")
-    world.wait_until(lambda: struck.states["land_examples"] == "success", "landed after all")
-    landing = Landing(struck.output("land_examples"), world.store)
+@pytest.fixture(params=[STRUCK, KILLED])
+def retried(request: pytest.FixtureRequest, world: World, struck: Run, killed: Run) -> Run:
+    """A night whose landing Airflow has tried again."""
+    run = {STRUCK: struck, KILLED: killed}[request.param]
+    world.wait_until(lambda: run.states["land_examples"] == "success", "landed after all")
+    return run
 
-    assert struck.tasks["land_examples"]["try_number"] == 2
+
+def test_airflows_own_retry_lands_the_day_that_nothing_would_have_disturbed(
+    world: World, broker: Kafka, retried: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window, name = Window.of_day(LAST, "UTC"), retried.dag_id.removeprefix("retrain_")
+    landing = Landing(retried.output("land_examples"), world.store)
+
+    assert retried.tasks["land_examples"]["try_number"] == 2
+    assert not list((world.store.root / name).rglob(f"*{PARTIAL}"))
     check_against(answer_of(broker, "clicks", window), landing)
-    for name, value in world.airflow.environment.items():
-        if name.startswith("RETRAIN_"):
-            monkeypatch.setenv(name, value)
+    for variable, value in world.airflow.environment.items():
+        if variable.startswith("RETRAIN_"):
+            monkeypatch.setenv(variable, value)
     monkeypatch.setenv("RETRAIN_HOME", str(tmp_path))
     kafka = KafkaConnection(config=plain(broker))
-    assert steps.land_examples(STRUCK, **window.as_json(), kafka=kafka) == landing.artifact
+    assert steps.land_examples(name, **window.as_json(), kafka=kafka) == landing.artifact
+
+
+def test_the_retry_of_a_killed_landing_says_that_it_begins_again(world: World, killed: Run) -> None:
+    world.wait_until(lambda: killed.states["land_examples"] == "success", "landed after all")
+
+    assert "an earlier try stopped before it was done" in killed.log_text("land_examples", attempt=2)

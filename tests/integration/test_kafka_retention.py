@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from ml.landing import Remains, examples, survey_topic
 from ml.landing import topic as topic_module
 from ml.landing.expiry import read_ranges
 from ml.landing.progress import Progress
+from ml.landing.ranges import OffsetManifest
 from ml.landing.topic import Topic
 from ml.pipelines import load_pipeline
 from ml.store import Store
@@ -36,7 +38,16 @@ from tests.demo.produce import produce as produce_clicks
 from tests.demo.stack import Services
 from tests.integration.airflow_nights import copy_pipeline
 from tests.integration.expiring import KINDS, Expiring, the_day_before
-from tests.integration.landed import answer_of, land, plain
+from tests.integration.landed import (
+    SEEKS,
+    Landing,
+    answer_of,
+    check_against,
+    check_both_ways,
+    land,
+    land_by,
+    plain,
+)
 from tests.integration.oracle import Answer, read_topic
 from tests.integration.topic_kinds import EXAMPLE, SETTLE, Writer
 from tests.integration.walking import SMALL, World, opened_world
@@ -45,7 +56,6 @@ pytestmark = pytest.mark.integration
 
 PARTITIONS, RECORDS = 2, 400
 HOUR = 3_600_000
-SEEKS = ("time", "scan")
 
 
 @pytest.fixture(scope="module")
@@ -152,10 +162,14 @@ def check_expired(expiring: Expiring, window: Window, kafka: KafkaConnection) ->
 
 
 def test_what_retention_has_deleted_is_an_error_with_its_size_by_time_and_by_scan(
-    store: Store, kafka: KafkaConnection, expiring: Expiring
+    store: Store, kafka: KafkaConnection, expiring: Expiring, tmp_path: Path
 ) -> None:
     expiring.lose_most()
     check_expired(expiring, expiring.window, kafka)
+    left = check_both_ways(
+        tmp_path, expiring.kafka, expiring.name, expiring.window, accept_gap="the rest will do"
+    )
+    assert len(left.accepted) == len(expiring.left()) > 0
     check_expired(expiring, the_day_before(expiring.window), kafka)
 
     expiring.lose_all()
@@ -163,6 +177,10 @@ def test_what_retention_has_deleted_is_an_error_with_its_size_by_time_and_by_sca
     with pytest.raises(NoRecords):
         land(expiring.window, kafka, accept_gap="it is gone")
     assert [manifest.facts["accepted"] for manifest in store.manifests("clicks", "examples")] == [0]
+    gone = check_both_ways(
+        tmp_path / "gone", expiring.kafka, expiring.name, expiring.window, accept_gap="it is gone"
+    )
+    assert gone == Answer()
 
 
 def test_what_was_accepted_stays_whatever_retention_takes_later(
@@ -207,7 +225,9 @@ def test_what_retention_deletes_while_it_is_read_is_an_error_until_a_person_acce
     assert str(raised.value).splitlines()[1:-1] == list(expiring.expected(expiring.window))
     assert list(store.manifests("clicks", "examples")) == []
     assert {path.parent.suffix for path in store.root.rglob("*.parquet")} == {".partial"}
-    accepted = store.manifest(land(expiring.window, kafka, accept_gap="retention was faster"))
+    landed = land(expiring.window, kafka, accept_gap="retention was faster")
+    check_against(answer_of(expiring.kafka, expiring.name, expiring.window), Landing(landed, store))
+    accepted = store.manifest(landed)
     assert accepted.facts["accepted"] == len(expiring.left()) > 0
     [share] = re.findall(r"has deleted (about \d+%) of the window", str(raised.value))
     [caveat] = accepted.caveats
@@ -234,7 +254,7 @@ def test_a_window_of_which_only_the_slack_expired_is_landed_by_a_refreshment(
 
 
 def test_a_compacted_topic_says_where_it_begins_and_is_landed_if_a_person_accepts_it(
-    store: Store, window: Window, cluster: Kafka, kafka: KafkaConnection, topic: str
+    store: Store, window: Window, cluster: Kafka, kafka: KafkaConnection, topic: str, tmp_path: Path
 ) -> None:
     at_once = {"cleanup.policy": "compact", "segment.ms": "1000", "min.cleanable.dirty.ratio": "0.01"}
     cluster.topics.configure(topic, at_once)
@@ -243,15 +263,17 @@ def test_a_compacted_topic_says_where_it_begins_and_is_landed_if_a_person_accept
     for partition in range(PARTITIONS):
         cluster.topics.wait_until_compacted(topic, partition, before=188)
 
-    with pytest.raises(WindowExpired, match=r"is compacted .* cannot be known") as raised:
-        land(window, kafka)
-    beginnings = re.findall(
-        r"partition (\d): .* at 2026-03-10T2[23]:\S+ \(offset 1[89]\d\)", str(raised.value)
-    )
-    assert beginnings == ["0", "1"]
+    for seek in SEEKS:
+        with pytest.raises(WindowExpired, match=r"is compacted .* cannot be known") as raised:
+            land_by(seek, tmp_path / seek, topic, window, plain(cluster))
+        beginnings = re.findall(
+            r"partition (\d): .* at 2026-03-10T2[23]:\S+ \(offset 1[89]\d\)", str(raised.value)
+        )
+        assert beginnings == ["0", "1"]
 
+    left = check_both_ways(tmp_path, cluster, topic, window, accept_gap="keys are sessions")
+    assert 0 < len(left.accepted) <= 2 * 12
     accepted = land(window, kafka, accept_gap="keys are sessions")
-    assert 0 < store.manifest(accepted).facts["accepted"] <= 2 * 12
     assert store.manifest(accepted).caveats == [
         "2026-03-10: compaction may have removed records of the window, accepted: keys are sessions"
     ]
@@ -384,6 +406,10 @@ def test_what_was_accepted_counted_and_dropped_is_said_of_all_that_the_night_mak
         "evaluation",
         "pushed_model",
     } < caveats.keys()
+    [fixed] = [
+        offsets for offsets in world.store.manifests("gapped", "offsets") if offsets.caveats == [caveat]
+    ]
+    assert OffsetManifest.read(world.store.open(fixed.artifact)).decision.accept_gap == "broker outage"
     assert [kind for kind, known in caveats.items() if known != [caveat]] == ["production"]
     assert run["tags"]["retraining.caveats"] == caveat
     assert f"Accepted by a person:\n\n- {caveat}" in run["tags"]["mlflow.note.content"]

@@ -12,14 +12,11 @@ from confluent_kafka.admin import AclOperation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml import steps
 from ml.artifact import Window
-from ml.connections import KafkaConnection
-from ml.errors import DataRejected, Misconfigured, Unavailable
-from ml.store import Store
+from ml.errors import Misconfigured, Unavailable
 from tests.demo.kafka import Kafka, running_kafka
-from tests.integration.landed import Landing, answer_of, check_against, plain
-from tests.integration.oracle import Answer, read_topic
+from tests.integration.landed import SEEKS, answer_of, check_against, check_both_ways, land_by, plain
+from tests.integration.oracle import read_topic
 from tests.integration.topic_kinds import (
     DAY,
     HOUR,
@@ -33,7 +30,6 @@ from tests.integration.topic_kinds import (
 
 pytestmark = pytest.mark.integration
 
-SEEKS = ("time", "scan")
 TOPICS = (f"made-up-{number}" for number in itertools.count())
 
 
@@ -41,36 +37,6 @@ TOPICS = (f"made-up-{number}" for number in itertools.count())
 def kafka(kafka_can_run: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     with running_kafka(tmp_path_factory.mktemp("kafka") / "cluster", secure=True) as kafka:
         yield kafka
-
-
-def land(home: Path, topic: str, window: Window, seek: str, kafka: dict[str, str], **decided: str) -> Landing:
-    """Land a window into a store of its own, whatever the counts say."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RETRAIN_HOME", str(home))
-        patch.setenv("RETRAIN_CLICKS__LANDING__TOPIC", topic)
-        patch.setenv("RETRAIN_CLICKS__LANDING__SEEK", seek)
-        patch.setenv("RETRAIN_CLICKS__LANDING__MAX_REJECT_FRACTION", "1.0")
-        store = Store.from_environment()
-        try:
-            connection = KafkaConnection(config=kafka)
-            artifact = steps.land_examples("clicks", **window.as_json(), **decided, kafka=connection)
-        except DataRejected as rejected:
-            if rejected.evidence is None:
-                raise
-            artifact = rejected.evidence
-    return Landing(artifact, store)
-
-
-def check_both_ways(home: Path, kafka: Kafka, topic: str, window: Window) -> Answer:
-    """Land by time and by scan; each agrees with the oracle, and both are the same artifact."""
-    answer = answer_of(kafka, topic, window)
-    landings = {seek: land(home / seek, topic, window, seek, plain(kafka)) for seek in SEEKS}
-    for landing in landings.values():
-        check_against(answer, landing)
-    assert landings["time"].artifact == landings["scan"].artifact
-    seen = landings["scan"].store.manifest(landings["scan"].artifact).measurements
-    assert (seen["late"], seen["outside"]) == (len(answer.late), len(answer.outside))
-    return answer
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,6 +48,28 @@ def test_landing_agrees_with_the_oracle_on(kind: str, kafka: Kafka, tmp_path: Pa
 
     assert answer.accepted or answer.late
     assert not filled.hidden & {str(name) for name in answer.ids("event_id")}
+
+
+def test_by_time_nothing_is_counted_of_what_lies_before_and_behind_the_offsets_that_are_read(
+    kafka: Kafka, tmp_path: Path
+) -> None:
+    topic = "far-and-near"
+    kafka.topics.create(topic)
+    writer = Writer(kafka, topic)
+    for far_or_near in (1, 0):  # one millisecond before the slack, and at its beginning
+        writer.event(DAY.start_ms - 1, produced=DAY.start_ms - SLACK - far_or_near)
+    writer.day(50)
+    for settled in (DAY.end_ms + SETTLE, DAY.end_ms + SETTLE + SLACK):
+        writer.event(DAY.end_ms - 1, produced=settled)
+        writer.event(DAY.end_ms, produced=settled)
+    writer.flush()
+
+    answer = check_both_ways(tmp_path, kafka, topic, DAY)
+
+    assert (len(answer.accepted), len(answer.late), len(answer.outside)) == (50, 2, 4)
+    landed = (land_by(seek, tmp_path / seek, topic, DAY, plain(kafka)).measurements for seek in SEEKS)
+    by_time, by_scan = ((counts["scanned"], counts["late"], counts["outside"]) for counts in landed)
+    assert (by_time, by_scan) == ((53, 1, 2), (56, 2, 4))
 
 
 SPAN = (-5 * HOUR, 31 * HOUR)
@@ -151,7 +139,7 @@ def test_an_open_transaction_is_waited_for_and_not_taken_for_the_end(kafka: Kafk
     writer.day(50)
     for seek in SEEKS:
         with pytest.raises(Unavailable, match=r"open in partition 0 .* since offset 50(.|\n)*to offset 101"):
-            land(tmp_path / seek, topic, DAY, seek, plain(kafka))
+            land_by(seek, tmp_path / seek, topic, DAY, plain(kafka))
 
     hanging.producer.abort_transaction(60)
 
@@ -173,7 +161,7 @@ def test_a_transaction_that_began_after_the_day_had_settled_matters_once_it_writ
     later.event(DAY.start_ms)
     later.flush()
     with pytest.raises(Unavailable, match="open in partition 0"):
-        land(tmp_path / "after", topic, DAY, "time", plain(kafka))
+        land_by("time", tmp_path / "after", topic, DAY, plain(kafka))
     later.producer.abort_transaction(60)
 
 
@@ -184,15 +172,15 @@ def test_late_events_that_a_transaction_hides_are_waited_for_where_they_are_want
     kafka.topics.create(topic)
     Writer(kafka, topic).day(50)
     open_always = writing_in_transaction(kafka, topic, DAY.end_ms + SETTLE)
-    land(tmp_path, topic, DAY, "time", plain(kafka))
-    land(tmp_path, topic, DAY, "time", plain(kafka), refresh="nothing of the day is hidden")
+    land_by("time", tmp_path, topic, DAY, plain(kafka))
+    land_by("time", tmp_path, topic, DAY, plain(kafka), refresh="nothing of the day is hidden")
 
     open_always.event(DAY.start_ms, produced=DAY.end_ms + SETTLE)
     open_always.flush()
     with pytest.raises(Unavailable, match="open in partition 0"):
-        land(tmp_path, topic, DAY, "time", plain(kafka), refresh="the backlog")
+        land_by("time", tmp_path, topic, DAY, plain(kafka), refresh="the backlog")
     open_always.producer.commit_transaction(60)
-    refreshed = land(tmp_path, topic, DAY, "time", plain(kafka), refresh="the backlog")
+    refreshed = land_by("time", tmp_path, topic, DAY, plain(kafka), refresh="the backlog")
     assert refreshed.facts["accepted"] == 51
 
 
@@ -215,14 +203,14 @@ def test_a_user_with_the_right_to_read_lands_the_same_over_tls(
 ) -> None:
     known = kafka.secure_settings("reader", "secret of reader")
 
-    landing = land(tmp_path, guarded, DAY, seek, known)
+    landing = land_by(seek, tmp_path, guarded, DAY, known)
 
     check_against(answer_of(kafka, guarded, DAY), landing)
 
 
 def test_a_wrong_password_is_misconfigured_and_not_shown(kafka: Kafka, guarded: str, tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match=r"refused the connection(.|\n)*Check user, password") as raised:
-        land(tmp_path, guarded, DAY, "time", kafka.secure_settings("reader", "hunter2"))
+        land_by("time", tmp_path, guarded, DAY, kafka.secure_settings("reader", "hunter2"))
 
     assert "hunter2" not in str(raised.value)
 
@@ -233,7 +221,7 @@ def test_a_user_without_the_right_to_read_is_misconfigured(
     kafka: Kafka, guarded: str, tmp_path: Path, user: str, seek: str
 ) -> None:
     with pytest.raises(Misconfigured, match=r"may not read the topic 'guarded'(.|\n)*READ and DESCRIBE"):
-        land(tmp_path, guarded, DAY, seek, kafka.secure_settings(user, f"secret of {user}"))
+        land_by(seek, tmp_path, guarded, DAY, kafka.secure_settings(user, f"secret of {user}"))
 
 
 def test_a_certificate_that_nobody_vouches_for_is_misconfigured(
@@ -243,4 +231,4 @@ def test_a_certificate_that_nobody_vouches_for_is_misconfigured(
     del untrusting["ssl.ca.location"]
 
     with pytest.raises(Misconfigured, match=r"refused the connection(.|\n)*certificate"):
-        land(tmp_path, guarded, DAY, "time", untrusting)
+        land_by("time", tmp_path, guarded, DAY, untrusting)
