@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import get_args
@@ -26,6 +27,7 @@ from typing import get_args
 from benchmarks.backfill.acts import ACTS, Stage
 from benchmarks.backfill.verdict import Judge, find_events, print_acts, print_days
 from ml.store import Store
+from tests.demo.afternoon import AFTERNOON, YESTERDAY, ZONE
 from tests.demo.clicks import Corruption, Day
 from tests.demo.postgres import running_postgres
 from tests.demo.stack import BrokerName, pipeline_settings
@@ -35,7 +37,6 @@ from tests.integration.backfilling import PIPELINE, Story, digests, settings, wa
 DAMAGE = Corruption(negative_quantity=0.01, not_json=0.01)
 DAMAGED_EVERY = 7
 LIMIT_SECONDS = 4 * 3600
-NEEDED = timedelta(minutes=150)
 
 # After half a minute without a sign of life a scheduler and its tasks are dead. Airflow's own limit is five.
 SOON_MISSED = {
@@ -46,8 +47,7 @@ SOON_MISSED = {
 
 def main() -> None:
     asked = read_arguments()
-    check_clock(datetime.now(timezone.utc))
-    chosen = {**SMALL, **pipeline_settings(asked.broker), "RETRAIN_TRAINING__WINDOW_DAYS": "2"}
+    chosen = {**SMALL, **AFTERNOON, **pipeline_settings(asked.broker), "RETRAIN_TRAINING__WINDOW_DAYS": "2"}
     days = days_of(asked)
     with told("all with its servers"), tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
@@ -74,28 +74,11 @@ def read_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def check_clock(now: datetime) -> None:
-    """Leave rather than start shortly before the scheduler brings a night that the topic knows nothing of.
-
-    Raises:
-        SystemExit: saying when to start.
-    """
-    midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), timezone.utc)
-    if midnight - now < NEEDED:
-        sys.exit(
-            f"a new night begins in {(midnight - now).seconds // 60} minutes, at midnight UTC; expected at "
-            f"least {NEEDED.seconds // 60}, so that it does not come between. Start after midnight."
-        )
-
-
 def days_of(asked: argparse.Namespace) -> list[Day]:
     """The days that end with yesterday; one in seven is damaged and comes to no model."""
-    last = datetime.now(timezone.utc).date() - timedelta(days=1)
-    dates = [last - timedelta(days=back) for back in range(asked.days - 1, -1, -1)]
-    return [
-        Day(each, asked.records, seed, corruption=DAMAGE if seed % DAMAGED_EVERY == 4 else Corruption())
-        for seed, each in enumerate(dates, start=1)
-    ]
+    dates = [YESTERDAY - timedelta(days=back) for back in range(asked.days - 1, -1, -1)]
+    days = [Day(each, asked.records, seed, time_zone=ZONE) for seed, each in enumerate(dates, start=1)]
+    return [replace(day, corruption=DAMAGE) if day.seed % DAMAGED_EVERY == 4 else day for day in days]
 
 
 @contextmanager

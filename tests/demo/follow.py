@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from ml.artifact import Window
 from ml.store import Store
 from tests.demo.airflow_server import Airflow
 
@@ -48,12 +49,14 @@ class Backfill:
         first: the first day.
         last: the last day.
         options: further ones of ``airflow backfill create``; by default one night after the other.
+        time_zone: the pipeline's.
     """
 
     dag_id: str
     first: date
     last: date
     options: tuple[str, ...] = ("--max-active-runs", "1")
+    time_zone: str = "UTC"
 
     def create(self, airflow: Airflow, log: Path) -> None:
         """Queue the nights as ``airflow backfill`` does; the DAG is paused until they are started.
@@ -63,7 +66,8 @@ class Backfill:
             RuntimeError: if Airflow refuses.
         """
         airflow.wait_for_dag(self.dag_id)
-        days = ("--from-date", self.first.isoformat(), "--to-date", self.last.isoformat())
+        first, last = (Window.of_day(day, self.time_zone).start for day in (self.first, self.last))
+        days = ("--from-date", first.isoformat(), "--to-date", last.isoformat())
         chosen = ("--dag-id", self.dag_id, *days, *self.options)
         for attempt in UNTIL_UNLOCKED:
             with attempt, airflow.command("backfill", "create", *chosen, log=log) as command:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.connections import MlflowConnection, PrometheusConnection, ServingConnection
+from tests.demo.afternoon import AFTERNOON, ZONE
 from tests.demo.model_server.process import starting_model_server
 from tests.demo.prometheus import Prometheus, running_mtail, running_prometheus
 from tests.demo.router import Router, running_router
@@ -66,11 +67,11 @@ class Stage:
 
     def place(self, home: Path, name: str) -> Place:
         """A pipeline's store and servers."""
-        return Place(home / "store", name, *self.servers, self.saved_models, name=name)
+        return Place(home / "store", name, *self.servers, self.saved_models, name=name, time_zone=ZONE)
 
     def canary_place(self, home: Path, name: str) -> CanaryPlace:
         """The same of a pipeline with a canary."""
-        return CanaryPlace(home / "store", name, *self.servers, self.saved_models, name=name)
+        return CanaryPlace(home / "store", name, *self.servers, self.saved_models, name=name, time_zone=ZONE)
 
     def users_of(self, place: Place) -> Trials:
         """Those who ask the router for a pipeline's model."""
@@ -116,7 +117,12 @@ def running_stage(home: Path, services: Services, saved_models: Path) -> Iterato
 def running_moves(home: Path, pipelines: Path, stage: Stage) -> Iterator[World]:
     """Run the Airflow over a stage while the block runs."""
     _write_pipelines(pipelines)
-    settings = {"RETRAIN_PIPELINES": str(pipelines), **pipeline_settings("tansu"), **stage.connections()}
+    settings = {
+        "RETRAIN_PIPELINES": str(pipelines),
+        **AFTERNOON,
+        **pipeline_settings("tansu"),
+        **stage.connections(),
+    }
     with running_airflow_over(stage.services, home, settings) as world:
         yield world
 

@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import yaml
@@ -17,6 +19,7 @@ from ml.pipelines import load_pipeline
 from ml.release.ledger import Ledger
 from ml.release.run_labels import KIND, NIGHT
 from ml.store import Store
+from tests.demo.afternoon import TIME_ZONE
 from tests.demo.airflow_server import Airflow, running_airflow
 from tests.demo.clicks import Day
 from tests.demo.follow import FINISHED
@@ -76,6 +79,16 @@ class World:
     airflow: Airflow
     api: httpx.Client
     store: Store
+
+    @property
+    def time_zone(self) -> str:
+        """The pipelines'."""
+        return self.airflow.environment.get(TIME_ZONE, "UTC")
+
+    def night_of(self, record: Mapping[str, Any]) -> str:
+        """The day whose log a DAG run processes, from what the API tells of the run."""
+        begins = datetime.fromisoformat(record["logical_date"])
+        return begins.astimezone(ZoneInfo(self.time_zone)).date().isoformat()
 
     @property
     def scheduler_log(self) -> Path:
@@ -193,7 +206,7 @@ class Run:
     @property
     def night(self) -> str:
         """The day whose log was processed."""
-        return str(self.get()["logical_date"][:10])
+        return self.world.night_of(self.get())
 
     @property
     def tasks(self) -> dict[str, dict[str, Any]]:

@@ -115,11 +115,12 @@ class Story:
     @property
     def states(self) -> dict[str, str]:
         """How far each day is."""
-        return {record["logical_date"][:10]: record["state"] for record in self.world.records(NIGHTS)}
+        return {self.world.night_of(record): record["state"] for record in self.world.records(NIGHTS)}
 
     def begun_since(self, moment: datetime) -> set[str]:
         """The days whose nights were begun, or begun again, after this moment."""
-        begun = {record["logical_date"][:10]: record["start_date"] for record in self.world.records(NIGHTS)}
+        records = self.world.records(NIGHTS)
+        begun = {self.world.night_of(record): record["start_date"] for record in records}
         return {day for day, at in begun.items() if at and datetime.fromisoformat(at) > moment}
 
     @property
@@ -160,7 +161,8 @@ class Story:
         self.wait_until(self.is_free, "done with the last backfill: Airflow allows one at a time")
         self.created += 1
         log = self.logs / f"backfill-{self.created}.log"
-        Backfill(NIGHTS, first, last, options).create(self.world.airflow, log)
+        backfill = Backfill(NIGHTS, first, last, options, self.world.time_zone)
+        backfill.create(self.world.airflow, log)
         return self.created
 
     def cancel(self, backfill: int) -> None:

@@ -43,6 +43,7 @@ class Place:
         model: the served model's name, one for each test.
         saved_models: directories of SavedModels by name.
         name: of the pipeline; its settings are those for clicks.
+        time_zone: in which its days begin.
     """
 
     home: Path
@@ -51,12 +52,17 @@ class Place:
     mlflow: MlflowConnection
     saved_models: Path
     name: str = field(default="clicks", kw_only=True)
+    time_zone: str = field(default="UTC", kw_only=True)
 
     @property
     def pipeline(self) -> Pipeline:
         clicks = read_clicks()
         serving = {"model": self.model, "ready_seconds": 60, "golden_requests": 20, "warmup_requests": 5}
-        changed = {"name": self.name, "serving": clicks.serving.model_copy(update=serving)}
+        changed = {
+            "name": self.name,
+            "serving": clicks.serving.model_copy(update=serving),
+            "landing": clicks.landing.model_copy(update={"time_zone": self.time_zone}),
+        }
         return clicks.model_copy(update=changed)
 
     @property
@@ -71,10 +77,13 @@ class Place:
     def records(self) -> release.Records:
         return release.Records(self.pipeline, self.store)
 
+    def window_of(self, day: int) -> Window:
+        return day_of(day, self.time_zone)
+
     def produce(
         self, kind: str, day: int, inputs: dict[str, Artifact | None], write: Callable[[Draft], None]
     ) -> Artifact:
-        return self.store.produce(Identity(kind, self.name, day_of(day), inputs, {}), write)
+        return self.store.produce(Identity(kind, self.name, self.window_of(day), inputs, {}), write)
 
     def examples(self, day: int) -> Artifact:
         return self.produce("examples", day, {}, lambda draft: write_examples(self.pipeline, day, draft))
@@ -84,7 +93,7 @@ class Place:
         examples = self.examples(day)
         statistics = self.produce("statistics", day, {"examples": examples}, lambda _: None)
         days = [{"day": str(day), "examples": examples, "statistics": statistics, "left_out": None}]
-        content = {"days": days, "holdout": holdout_of(day).as_json()}
+        content = {"days": days, "holdout": holdout_of(self.window_of(day)).as_json()}
         window = self.produce(
             "training_window", day, {"examples": examples}, lambda draft: draft.write_json(content)
         )
@@ -95,11 +104,11 @@ class Place:
 
         config = {"saved_model": saved_model}
         return self.store.produce(
-            Identity("model", self.name, day_of(day), {"training_window": window}, config), write
+            Identity("model", self.name, self.window_of(day), {"training_window": window}, config), write
         )
 
     def resolve(self, day: int, attempt: int = 1) -> Artifact:
-        identity = Identity("production", self.name, day_of(day), {}, {"attempt": attempt})
+        identity = Identity("production", self.name, self.window_of(day), {}, {"attempt": attempt})
         return self.store.produce(
             identity,
             lambda draft: release.resolve_production(
@@ -120,7 +129,10 @@ class Place:
     def log(self, day: int, **artifacts: Artifact | None) -> release.LoggedRun:
         examples = self.examples(day)
         night = release.Night(
-            day_of(day), f"{self.model}/{day}", "http://airflow/run", {"examples": examples, **artifacts}
+            self.window_of(day),
+            f"{self.model}/{day}",
+            "http://airflow/run",
+            {"examples": examples, **artifacts},
         )
         return release.log_to_mlflow(self.pipeline, night, self.mlflow, self.store)
 
@@ -128,7 +140,9 @@ class Place:
         self, day: int, model: Artifact, blessing: Artifact, production: Artifact, approval: str = ""
     ) -> Artifact:
         examples = self.store.open(self.examples(day))
-        push = release.Push(model, blessing, production, examples, holdout_of(day), approval=approval)
+        push = release.Push(
+            model, blessing, production, examples, holdout_of(self.window_of(day)), approval=approval
+        )
         inputs: dict[str, Artifact | None] = {"model": model, "blessing": blessing}
         return self.produce("pushed_model", day, inputs, lambda draft: self.push_with(push, draft))
 
@@ -174,8 +188,8 @@ def read_clicks() -> Pipeline:
     return load_pipeline("clicks")
 
 
-def day_of(day: int) -> Window:
-    return Window.of_day(date(2026, 11, 1) + timedelta(days=day - 1), "UTC")
+def day_of(day: int, time_zone: str = "UTC") -> Window:
+    return Window.of_day(date(2026, 11, 1) + timedelta(days=day - 1), time_zone)
 
 
 def version_of(day: int) -> int:
@@ -183,8 +197,7 @@ def version_of(day: int) -> int:
     return int(f"{day_of(day).start:%Y%m%d}001")
 
 
-def holdout_of(day: int) -> Window:
-    window = day_of(day)
+def holdout_of(window: Window) -> Window:
     return Window(window.end - (window.end - window.start) * 0.5, window.end)
 
 
@@ -196,7 +209,7 @@ def write_examples(pipeline: Pipeline, day: int, draft: Draft) -> None:
         values = [f"{name}-{number}" for number in numbers] if kind == "string" else numbers
         columns[name] = pa.array(values, COLUMN_TYPES[kind])
     columns["age"] = pa.array(random.integers(13, 80, ROWS), pa.int64(), mask=random.random(ROWS) < 0.3)
-    window = day_of(day)
+    window = day_of(day, pipeline.landing.time_zone)
     columns["event_time"] = np.linspace(window.start_ms, window.end_ms - 1, ROWS).astype(np.int64)
     pq.write_table(pa.table(columns), draft.path / "part-00000.parquet")
     draft.facts.update(scanned=ROWS, accepted=ROWS, rejected={}, outside=0, late=0)

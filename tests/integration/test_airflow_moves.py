@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from ml.artifact import Window
 from ml.manifest import SCHEME
 from ml.release.golden_version import set_golden
 from ml.release.rehearsal import read_rehearsal
 from ml.release.router import read_share
 from ml.release.standing import Sources, observe
 from ml.release.wish import Wish
+from tests.demo.afternoon import YESTERDAY, ZONE
 from tests.demo.clicks import Day, render
 from tests.demo.produce import fill_topic
 from tests.demo.prometheus import INSTALL as INSTALL_MONITORING
@@ -56,8 +58,8 @@ pytestmark = [
     pytest.mark.skipif(not is_monitoring_installed(), reason=INSTALL_MONITORING),
 ]
 
-YESTERDAY = Day(datetime.now(timezone.utc).date() - timedelta(days=1), RECORDS, seed=1)
-NIGHT = f"{YESTERDAY.date}T00:00:00Z"
+DAY = Day(YESTERDAY, RECORDS, seed=1, time_zone=ZONE)
+MIDNIGHT = Window.of_day(YESTERDAY, ZONE).start
 PUBLISHED = {ONE: "good", TWO: "better"}
 MANY, FEW = 120, 20
 ALERT_SECONDS = 120
@@ -102,10 +104,10 @@ def realised(stage: Stage, home: Path) -> CanaryPlace:
     place = stage.canary_place(home, REALISED)
     with pytest.MonkeyPatch.context() as patch:
         for day, hour in ((2, 1), (3, 2)):
-            write_at(f"{YESTERDAY.date}T{hour:02d}:00:00+00:00", patch)
+            write_at((MIDNIGHT + timedelta(hours=hour)).isoformat(), patch)
             place.night(day)
     record_answers(stage.router.predictions)
-    fill_topic([YESTERDAY], stage.services.bootstrap, REALISED, partitions=3)
+    fill_topic([DAY], stage.services.bootstrap, REALISED, partitions=3)
     return place
 
 
@@ -140,7 +142,7 @@ def silent(world: World, stage: Stage, home: Path) -> CanaryPlace:
 def rollout(world: World, trials: Trials) -> Run:
     """The rollout of a version that fails its users, before anybody has asked it."""
     place, dag_id = trials.place, f"rollout_{TRYING}"
-    night = push_by_dag(world, place, 5, "better", NIGHT)
+    night = push_by_dag(world, place, 5, "better", MIDNIGHT.isoformat())
     assert night.states["push_model"] == "success"
     assert (place.served(), place.on_canary()) == (GOOD, FAULTY)
     world.wait_until(lambda: world.runs(dag_id), f"running {dag_id}")
@@ -157,8 +159,8 @@ def _under_way(world: World, rollout: Run, silent: CanaryPlace, realised: Canary
 def record_answers(directory: Path) -> None:
     """What the router writes when it is asked for every row of the day before it is clicked or not."""
     hours = defaultdict(list)
-    for block in YESTERDAY.blocks():
-        for number, line in enumerate(render(YESTERDAY, block)):
+    for block in DAY.blocks():
+        for number, line in enumerate(render(DAY, block)):
             hours[hour_of(row := json.loads(line))].append(answer_to(row, ("stable", "canary")[number % 2]))
     for hour, answers in hours.items():
         text = "".join(f"{json.dumps(answer)}\n" for answer in answers)
@@ -350,7 +352,7 @@ def test_the_dag_goes_back_under_load_and_the_ledger_names_its_run(
 def test_a_canary_is_doubted_when_its_users_clicks_have_landed(world: World, realised: CanaryPlace) -> None:
     run = world.only_run(f"realised_{REALISED}").wait()
 
-    assert run.night == YESTERDAY.date.isoformat()
+    assert run.night == YESTERDAY.isoformat()
     assert run.states["tell_that_it_is_doubted"] == "success"
     assert run.states["nobody_is_told"] == "skipped"
     line = realised.ledger.entries()[-1]

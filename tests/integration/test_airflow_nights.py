@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from ml import steps
 from ml.artifact import Window
 from ml.connections import KafkaConnection
 from ml.store import PARTIAL
+from tests.demo.afternoon import AFTERNOON, YESTERDAY, ZONE
 from tests.demo.clicks import Corruption, Day
 from tests.demo.follow import Backfill
 from tests.demo.kafka import Kafka, running_kafka
@@ -37,15 +38,15 @@ from tests.integration.topic_kinds import MINUTE, Writer
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 
-LAST = datetime.now(timezone.utc).date() - timedelta(days=1)
+LAST = YESTERDAY
 FIRST = LAST - timedelta(days=2)
 VERSION = int(f"{FIRST:%Y%m%d}001")
 DAMAGE = Corruption(negative_quantity=0.01, missing_item=0.01, not_json=0.01)
 MANY_TABLETS = (0.30, 0.22, 0.48)
 DAYS = [
-    Day(FIRST, RECORDS, seed=1),
-    Day(FIRST + timedelta(days=1), RECORDS, seed=2, corruption=DAMAGE),
-    Day(LAST, RECORDS, seed=3, devices=MANY_TABLETS),
+    Day(FIRST, RECORDS, seed=1, time_zone=ZONE),
+    Day(FIRST + timedelta(days=1), RECORDS, seed=2, corruption=DAMAGE, time_zone=ZONE),
+    Day(LAST, RECORDS, seed=3, devices=MANY_TABLETS, time_zone=ZONE),
 ]
 QUIET = {"info", "debug"}
 OURS = ("ml.", "retraining.")
@@ -94,6 +95,7 @@ def world(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     for name in (STRUCK, KILLED):
         copy_pipeline(pipelines, name, landing={"connection": f"kafka_{name}"})
     settings = {
+        **AFTERNOON,
         "RETRAIN_PIPELINES": str(pipelines),
         "RETRAIN_CLICKS__SERVING__APPROVAL": APPROVAL,
         "RETRAIN_STRUCK__LANDING__SEEK": "time",
@@ -113,7 +115,7 @@ def pinned(world: World, origin: Origin) -> str:
 @pytest.fixture(scope="module")
 def asked(world: World, origin: Origin, pinned: str, tmp_path_factory: pytest.TempPathFactory) -> Asked:
     """The first of three nights, queued before Airflow knew a newer commit. It waits for a person."""
-    backfill = Backfill(DAG, FIRST, LAST)
+    backfill = Backfill(DAG, FIRST, LAST, time_zone=ZONE)
     backfill.create(world.airflow, tmp_path_factory.mktemp("backfill") / "backfill.log")
     origin.break_landing()
     let_newest_be_known(world, origin)
@@ -162,7 +164,7 @@ def let_newest_be_known(world: World, origin: Origin) -> None:
 @pytest.fixture(scope="module")
 def broker(kafka_can_run: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """An Apache Kafka with last night's events. They are damaged: landing them is all that is to be seen."""
-    start = Window.of_day(LAST, "UTC").start_ms
+    start = Window.of_day(LAST, ZONE).start_ms
     with running_kafka(tmp_path_factory.mktemp("kafka") / "cluster") as kafka:
         kafka.topics.create("clicks", PARTITIONS)
         writer = Writer(kafka, "clicks")
@@ -234,7 +236,9 @@ def test_a_landing_whose_broker_was_killed_is_tried_again_and_says_why(struck: R
 
 
 def test_a_landing_that_was_killed_is_tried_again_and_says_how_it_ended(killed: Run) -> None:
-    assert "SIGKILL" in killed.log_text("land_examples")
+    ends = [event["signal_name"] for event in killed.log("land_examples") if "signal_name" in event]
+
+    assert ends == ["SIGKILL"]
 
 
 def test_the_ledger_says_who_has_approved_it(world: World, normal: Run) -> None:
@@ -409,7 +413,7 @@ def retried(request: pytest.FixtureRequest, world: World, struck: Run, killed: R
 def test_airflows_own_retry_lands_the_day_that_nothing_would_have_disturbed(
     world: World, broker: Kafka, retried: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    window, name = Window.of_day(LAST, "UTC"), retried.dag_id.removeprefix("retrain_")
+    window, name = Window.of_day(LAST, ZONE), retried.dag_id.removeprefix("retrain_")
     landing = Landing(retried.output("land_examples"), world.store)
 
     assert retried.tasks["land_examples"]["try_number"] == 2

@@ -6,12 +6,13 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from ml.store import Store
+from tests.demo.afternoon import AFTERNOON, YESTERDAY, ZONE
 from tests.demo.clicks import Corruption, Day
 from tests.demo.follow import FINISHED
 from tests.demo.postgres import INSTALL, find_programs, running_postgres
@@ -35,15 +36,15 @@ pytestmark = [
     pytest.mark.skipif(find_programs() is None, reason=INSTALL),
 ]
 
-LAST = datetime.now(timezone.utc).date() - timedelta(days=1)
+LAST = YESTERDAY
 DAMAGED, NORMAL = LAST - timedelta(days=2), LAST - timedelta(days=1)
 DAYS = [
-    Day(DAMAGED, RECORDS, seed=1, corruption=Corruption(negative_quantity=0.01)),
-    Day(NORMAL, RECORDS, seed=2),
-    Day(LAST, RECORDS, seed=3),
+    Day(DAMAGED, RECORDS, seed=1, corruption=Corruption(negative_quantity=0.01), time_zone=ZONE),
+    Day(NORMAL, RECORDS, seed=2, time_zone=ZONE),
+    Day(LAST, RECORDS, seed=3, time_zone=ZONE),
 ]
 # Every day is in the training window of the next: what runs at once wants the same days.
-CHOSEN = {**SMALL, **pipeline_settings("tansu"), "RETRAIN_TRAINING__WINDOW_DAYS": "2"}
+CHOSEN = {**SMALL, **AFTERNOON, **pipeline_settings("tansu"), "RETRAIN_TRAINING__WINDOW_DAYS": "2"}
 PARALLEL = ("--max-active-runs", "4")
 AGAIN = ("--reprocess-behavior", "completed")
 JUDGED_ANEW = ("--dag-run-conf", json.dumps({"refresh_production": "other days serve by now"}))

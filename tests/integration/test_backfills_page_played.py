@@ -72,7 +72,11 @@ def follow(story: Story, command: str) -> After:
     return After(
         story.begun_since(started) & {*NAMED},
         {day: state for day, state in story.states.items() if day in NAMED},
-        {path.relative_to(store).as_posix(): path.read_bytes() for path in store.glob(f"*/*/{MANIFEST}")},
+        {
+            path.relative_to(store).as_posix(): path.read_bytes()
+            for path in store.glob(f"*/*/{MANIFEST}")
+            if path.parent.name[:10] in NAMED
+        },
         {
             "ledger": story.world.ledger(PIPELINE),
             "served": (story.serving, story.world.served_versions(PIPELINE)),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime, timezone
+from datetime import date, datetime
 from enum import IntEnum
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -19,7 +20,7 @@ DAY_MS = 24 * HOUR_MS
 POSITIONS = 20
 LATE_AFTER_MS = 3 * HOUR_MS  # after the day's end, later than any reasonable wait for late events
 
-# Share of the day's traffic by UTC hour: quiet at night, highest in the evening.
+# Share of the day's traffic by hour: quiet at night, highest in the evening.
 TRAFFIC = np.array([
     2.6, 2.1, 1.8, 1.7, 1.8, 2.2, 3.0, 3.8, 4.3, 4.5, 4.6, 4.8,
     5.0, 4.9, 4.7, 4.7, 5.0, 5.4, 5.9, 6.3, 6.4, 5.9, 4.9, 3.7,
@@ -83,7 +84,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Day:
-    """A day of traffic in UTC. The same values give the same records, whatever else is generated.
+    """A day of traffic. The same values give the same records, whatever else is generated.
 
     Attributes:
         date: the calendar day.
@@ -94,6 +95,7 @@ class Day:
         corruption: damaged records.
         late: share of the records that arrive more than three hours after the day's end.
         world_seed: of the world.
+        time_zone: whose calendar day it is.
     """
 
     date: date
@@ -104,6 +106,7 @@ class Day:
     corruption: Corruption = field(default_factory=Corruption)
     late: float = 0.0
     world_seed: int = 1
+    time_zone: str = "UTC"
 
     def __post_init__(self) -> None:
         if not np.isclose(sum(self.devices), 1.0):
@@ -117,7 +120,7 @@ class Day:
     @property
     def start_ms(self) -> int:
         """Midnight, milliseconds since the epoch."""
-        midnight = datetime(self.date.year, self.date.month, self.date.day, tzinfo=timezone.utc)
+        midnight = datetime(self.date.year, self.date.month, self.date.day, tzinfo=ZoneInfo(self.time_zone))
         return int(midnight.timestamp()) * 1000
 
     def blocks(self) -> Iterator[Block]:
