@@ -4,8 +4,10 @@
 #     run.sh PREFIX [LARGEST_BYTES [SECONDS [KEPT_DAYS]]]
 #
 # Below PREFIX lie the access log and nginx's temporary files. The log is looked at every SECONDS; one of more than
-# LARGEST_BYTES becomes access.log.1, which mtail reads to its end, and the one before that is gone. The record of
-# answers in PREFIX/predictions is kept for KEPT_DAYS: what is needed of it for longer has been landed by then.
+# LARGEST_BYTES becomes access.log.1, and the one before that is gone. mtail reads access.log.1 as far as it goes when
+# the new file is seen, within a quarter of a second: a line that a worker writes into the old one later than that, before
+# it has begun the new one, is counted nowhere. The record of answers in PREFIX/predictions is kept for KEPT_DAYS: what
+# is needed of it for longer has been landed by then.
 set -eu
 
 prefix=$1

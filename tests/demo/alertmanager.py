@@ -13,12 +13,13 @@ from tests.demo.prometheus import DEPLOY, HOST, START_SECONDS
 
 
 @contextmanager
-def running_alertmanager(home: Path, slack: str) -> Iterator[str]:
+def running_alertmanager(home: Path, slack: str, pace: float = 1.0) -> Iterator[str]:
     """Run it while the block runs; its state stays below ``home``.
 
     Args:
         home: of its configuration, data and log.
         slack: the address of the webhook.
+        pace: how many times sooner than deploy/ says it tells of an alert, and of its end.
 
     Yields:
         Its ``host:port``.
@@ -28,6 +29,10 @@ def running_alertmanager(home: Path, slack: str) -> Iterator[str]:
     secret.write_text(slack)
     written = yaml.safe_load((DEPLOY / "alertmanager" / "alertmanager.yml").read_text())
     written["global"]["slack_api_url_file"] = str(secret.absolute())
+    for route in (written["route"], *written["route"]["routes"]):
+        route.update(
+            {key: _sooner(route[key], pace) for key in ("group_wait", "group_interval") if key in route}
+        )
     (home / "alertmanager.yml").write_text(yaml.safe_dump(written))
     address = f"{HOST}:{free_port()}"
     argv = [
@@ -40,3 +45,8 @@ def running_alertmanager(home: Path, slack: str) -> Iterator[str]:
     with ManagedProcess("Alertmanager", argv, home / "alertmanager.log") as process:
         process.wait_until(lambda: listens(int(address.partition(":")[2])), START_SECONDS)
         yield address
+
+
+def _sooner(written: str, pace: float) -> str:
+    seconds = int(written[:-1]) * {"s": 1, "m": 60}[written[-1]]
+    return f"{seconds * 1000 / pace:.0f}ms"

@@ -7,14 +7,19 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.demo.process import ManagedProcess, free_port, listens
+from tests.demo.prometheus import INSTALL as INSTALL_MONITORING
+from tests.demo.prometheus import is_monitoring_installed, running_mtail
 from tests.demo.router import CONFIGURATION, INSTALL, SITE, is_router_installed
 from tests.deploy.conftest import ROOT, mounts
 
@@ -84,35 +89,73 @@ def test_nginx_takes_the_configuration(tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stderr
 
 
-@needs_nginx
-@pytest.mark.integration
-def test_a_large_access_log_is_put_aside_and_another_is_begun(tmp_path: Path) -> None:
-    etc, prefix, port = tmp_path / "etc", tmp_path / "prefix", free_port()
+@contextmanager
+def put_aside(home: Path, largest: int, seconds: float) -> Iterator[tuple[ManagedProcess, int, Path]]:
+    """The router as run.sh runs it, without model servers: the process, its REST port and its prefix."""
+    etc, prefix, port = home / "etc", home / "prefix", free_port()
     shutil.copytree(CONFIGURATION, etc)
-    prefix.mkdir()
-    (prefix / "predictions").mkdir()
-    old, new = (prefix / "predictions" / f"clicks-{day}T07.jsonl" for day in ("2026-03-01", "2026-03-10"))
-    for file in (old, new):
-        file.write_text("{}\n")
-    os.utime(old, (0, 0))
+    (prefix / "predictions").mkdir(parents=True)
     nowhere = f"127.0.0.1:{free_port()}"
     addresses = {f"{track}_{face}": nowhere for track in ("stable", "canary") for face in ("rest", "grpc")}
     ports = {"host": "127.0.0.1", "rest_port": port, "grpc_port": free_port(), "patience_ms": 1000}
-    (etc / "site.conf").write_text(SITE.format(**addresses, **ports, routes=tmp_path))
-    log, aside = prefix / "access.log", prefix / "access.log.1"
-
-    with ManagedProcess("router", [etc / "run.sh", prefix, "100", "0.2"], tmp_path / "run.log") as router:
+    (etc / "site.conf").write_text(SITE.format(**addresses, **ports, routes=home))
+    if os.geteuid() == 0:
+        # Compose's nginx is no root. Root's workers would be nobody, who cannot begin a new log here.
+        (etc / "nginx.conf").write_text("user root;\n" + (etc / "nginx.conf").read_text())
+    argv = [etc / "run.sh", prefix, str(largest), str(seconds)]
+    with ManagedProcess("router", argv, home / "run.log") as router:
         router.wait_until(lambda: listens(port), SECONDS)
+        yield router, port, prefix
+
+
+@needs_nginx
+@pytest.mark.integration
+def test_a_large_access_log_is_put_aside_and_another_is_begun(tmp_path: Path) -> None:
+    with put_aside(tmp_path, largest=100, seconds=0.2) as (router, port, prefix):
+        log, aside = prefix / "access.log", prefix / "access.log.1"
+        old, new = (prefix / "predictions" / f"clicks-{day}T07.jsonl" for day in ("2026-03-01", "2026-03-10"))
+        for file in (new, old):
+            file.write_text("{}\n")
+        os.utime(old, (0, 0))
         assert httpx.get(f"http://127.0.0.1:{port}/health").json() == {"status": "ok"}
-        ask(port, "first")
-        router.wait_until(lambda: traces(aside) == ["first"] and traces(log) == [], SECONDS)
-        ask(port, "second")
-        router.wait_until(lambda: "second" in traces(aside) + traces(log), SECONDS)
+        for trace in ("first", "second"):
+            ask(port, trace)
+            router.wait_until(lambda trace=trace: traces(aside) == [trace] and traces(log) == [], SECONDS)
         router.wait_until(lambda: not old.exists(), SECONDS)
         router.stop()
 
     assert new.exists()
     assert not listens(port)
+
+
+@needs_nginx
+@pytest.mark.integration
+@pytest.mark.skipif(not is_monitoring_installed(), reason=INSTALL_MONITORING)
+def test_no_answer_is_lost_to_mtail_where_the_log_is_put_aside_among_them(tmp_path: Path) -> None:
+    """By a second between two looks, as its own are a quarter of one; the product looks once a minute."""
+    burst, rounds = 40, 3
+    with (
+        put_aside(tmp_path, largest=burst * 300 // 2, seconds=1.0) as (router, port, prefix),
+        running_mtail(tmp_path, prefix / "access.log") as mtail,
+    ):
+        aside = prefix / "access.log.1"
+        for number in range(rounds):
+            for request in range(burst):
+                ask(port, f"{number}-{request}")
+            asked = burst * (number + 1)
+            router.wait_until(lambda asked=asked: counted(mtail) == asked, SECONDS)
+            begun = f"{number}-"
+            router.wait_until(
+                lambda begun=begun: any(trace.startswith(begun) for trace in traces(aside)), SECONDS
+            )
+
+        assert counted(mtail) == burst * rounds
+
+
+def counted(mtail: str) -> float:
+    families = text_string_to_metric_families(httpx.get(f"http://{mtail}/metrics").text)
+    samples = (sample for family in families for sample in family.samples)
+    return sum(sample.value for sample in samples if sample.name == "router_requests_total")
 
 
 def ask(port: int, trace: str) -> None:
