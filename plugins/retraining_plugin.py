@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
-from retraining import finished_backfills, run_note
+from retraining import failed_runs, finished_backfills, run_note
 
 
 class RetrainingPlugin(AirflowPlugin):
-    """A note on every run that says its verdict, and one report of every backfill."""
+    """A note on every run, one report of every backfill, and a message of every failure."""
 
     name = "retraining"
-    listeners = [run_note, finished_backfills]  # noqa: RUF012 - the base class declares a plain list
+    listeners = [run_note, finished_backfills, failed_runs]  # noqa: RUF012 - the base class declares a plain list

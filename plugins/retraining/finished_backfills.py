@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import Any
 
 from airflow.listeners import hookimpl
 from sqlalchemy import select
 from sqlalchemy.orm import object_session
+
+from retraining.queued_runs import is_there, queue_run
 
 NIGHT_PREFIX, REPORT_PREFIX = "retrain_", "report_backfill_"
 LOGGING = "log_to_mlflow"
@@ -29,6 +30,8 @@ def on_dag_run_failed(dag_run: Any, msg: str) -> None:  # noqa: ARG001 - Airflow
 def report_finished_backfill(dag_run: Any) -> None:
     """Start the report if no night of the backfill is left, and if it was not reported yet.
 
+    A night that is cleared later finds the report's run there and starts none.
+
     All happens in the session that ends the night, which Airflow commits: the report is started if and only
     if the night is over, and no second session waits for the first one's locks.
     """
@@ -38,9 +41,10 @@ def report_finished_backfill(dag_run: Any) -> None:
     session.flush()
     backfill = lock_backfill(session, dag_run.backfill_id)
     report_dag = REPORT_PREFIX + dag_run.dag_id.removeprefix(NIGHT_PREFIX)
-    if is_over(session, backfill) and not is_reported(session, report_dag, backfill):
-        about = describe_nights(session, backfill)
-        start_report(session, report_dag, run_id_of(backfill), about)
+    if is_over(session, backfill) and not is_there(session, report_dag, run_id_of(backfill)):
+        # As ml.steps.report_backfill takes it.
+        about = {"backfill": describe_nights(session, backfill)}
+        queue_run(session, report_dag, run_id_of(backfill), about)
 
 
 def lock_backfill(session: Any, backfill_id: int) -> Any:
@@ -56,34 +60,6 @@ def is_over(session: Any, backfill: Any) -> bool:
 
     left = (DagRun.backfill_id == backfill.id, DagRun.state.not_in(FINISHED))
     return session.scalar(select(DagRun.id).where(*left).limit(1)) is None
-
-
-def is_reported(session: Any, report_dag: str, backfill: Any) -> bool:
-    """Whether the report was started before: a night that is cleared later reports nothing by itself."""
-    from airflow.models import DagRun
-
-    same = (DagRun.dag_id == report_dag, DagRun.run_id == run_id_of(backfill))
-    return session.scalar(select(DagRun.id).where(*same)) is not None
-
-
-def start_report(session: Any, report_dag: str, run_id: str, about: dict[str, Any]) -> None:
-    """Queue a run of the report's DAG about a backfill, as ``ml.steps.report_backfill`` takes it."""
-    from airflow.models.serialized_dag import SerializedDagModel
-    from airflow.utils.state import DagRunState
-    from airflow.utils.types import DagRunTriggeredByType, DagRunType
-
-    found = SerializedDagModel.get(report_dag, session=session)
-    if found is None:
-        raise LookupError(f"Airflow knows no DAG {report_dag}, so nobody is told of {about['key']}")
-    found.dag.create_dagrun(
-        run_id=run_id,
-        run_after=datetime.now(timezone.utc),
-        conf={"backfill": about},
-        run_type=DagRunType.MANUAL,
-        triggered_by=DagRunTriggeredByType.OPERATOR,
-        state=DagRunState.QUEUED,
-        session=session,
-    )
 
 
 def describe_nights(session: Any, backfill: Any) -> dict[str, Any]:

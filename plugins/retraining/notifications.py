@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime, tzinfo
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,6 +12,12 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 SLACK_CONNECTION = "slack_default"
 BACKFILL = "backfill"
+# What a task leaves word under, and the DAG that tells of a run in which none did.
+TOLD, TELLER = "told", "tell_of_failed_runs"
+UNEXPLAINED = (
+    "it did not come to say why. Its process was killed, most often for want of memory, its message did not "
+    "go out, or a person marked it as failed: the end of its log says which. Clear it when that is mended"
+)
 # No name below it ever exists (RFC 6761). `make env` writes one until a person gives a webhook's address.
 NOWHERE = ".invalid"
 
@@ -23,13 +30,17 @@ def notify(context: Any) -> None:
     A what-if is never told of: it stops nothing and whoever tries something looks for what comes of it.
 
     Used as ``on_failure_callback`` of every task and ``on_skipped_callback`` of the push, so that a
-    night speaks up once: what depends on a failed task does not fail by itself.
+    night speaks up once: what depends on a failed task does not fail by itself. The task leaves word that
+    it has told, or why not: of a run that failed without a word `retraining.failed_runs` has a person told.
     """
+    if not is_told_by_its_task(context):
+        return
     message = describe(context)
     if (context.get("params") or {}).get("what_if"):
         log.warning("%s (not sent: it was a what-if)", message)
     else:
         tell_of_run(context, message)
+    leave_word(context, message)
 
 
 def tell_of_run(context: Any, message: str) -> None:
@@ -42,21 +53,56 @@ def tell_of_run(context: Any, message: str) -> None:
 
 def notify_of_first(context: Any) -> None:
     """Tell of the first failure in a row only: for what runs every few minutes, and would page every time."""
+    if not is_told_by_its_task(context):
+        return
     before = context["ti"].get_previous_dagrun()
     if before is not None and before.state == "failed":
-        log.warning("%s (not sent: the run before has failed too)", describe(context))
+        message = describe(context)
+        log.warning("%s (not sent: the run before has failed too)", message)
+        leave_word(context, message)
     else:
         notify(context)
+
+
+def is_told_by_its_task(context: Any) -> bool:
+    """Whether the task's own process asks, which alone knows why it failed and can leave word.
+
+    Airflow's DAG processor asks without an exception about a task whose process the scheduler has lost.
+    """
+    if "exception" in context:
+        return True
+    log.warning("%s was lost: its run is told of when it ends", context["ti"].task_id)
+    return False
+
+
+def leave_word(context: Any, message: str) -> None:
+    """Keep on the task's page what was told, where a listener looks for it when the run has failed."""
+    context["ti"].xcom_push(key=TOLD, value=message)
 
 
 def describe(context: Any) -> str:
     """What happened in which night, why, and where to look."""
     task = context["ti"]
-    what = context.get("withheld") or f"stopped at {task.task_id}: {context['exception']}"
-    start = context.get("data_interval_start")
-    is_night = start and task.dag_id.startswith("retrain_")
-    run = f"night of {start:%Y-%m-%d}" if is_night else task.run_id
+    what = context.get("withheld") or describe_stop(task.task_id, context.get("exception"))
+    run = name_run(task, context.get("data_interval_start"), context["dag"].timezone)
     return f"{task.dag_id}, {run}: {what}\n{task.log_url}"
+
+
+def describe_stop(task_id: str, reason: Any = None) -> str:
+    """Where a run was stopped, and why."""
+    return f"stopped at {task_id}: {reason or UNEXPLAINED}"
+
+
+def name_run(run: Any, start: datetime | None, time_zone: tzinfo) -> str:
+    """A run by its day, if it is a night; by its id otherwise.
+
+    Args:
+        run: a DAG run or a task of it.
+        start: of its data interval.
+        time_zone: of the pipeline.
+    """
+    is_night = start and run.dag_id.startswith("retrain_")
+    return f"night of {start.astimezone(time_zone):%Y-%m-%d}" if start and is_night else run.run_id
 
 
 def tell(message: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.connections import MlflowConnection, PrometheusConnection, ServingConnection
+from ml.durable import write_atomically
 from tests.demo.afternoon import AFTERNOON, ZONE
 from tests.demo.model_server.process import starting_model_server
 from tests.demo.prometheus import Prometheus, running_mtail, running_prometheus
@@ -28,12 +29,20 @@ from tests.integration.publishing import Place
 from tests.integration.trials import Trials
 
 RETURNING, TRYING, SILENT, WATCHED, REALISED = "returning", "trying", "silent", "watched", "realised"
+KILLED, NO_ANSWER = "killed", "kafka_no_answer"
 RECORDED = "serving_recorded"
 ONE, TWO = 20261102001, 20261103001
 GOOD, FAULTY, HEALTHY = 20261104001, 20261105001, 20261106001
 FAULT = ("--inject_error_ratio=0.8", f"--inject_version={FAULTY}")
 JOINED_BY = ("user_id", "item_id")
 ALERT = "UsersSeeErrors"
+
+# Airflow's own hook for whoever runs it: a task of the nights of KILLED has one try.
+ONE_TRY = f"""
+def task_policy(task):
+    if task.dag_id == "retrain_{KILLED}":
+        task.retries = 0
+"""
 
 # Long enough for a test to see that a look waits, and what that costs.
 POLL_SECONDS = 4
@@ -117,6 +126,7 @@ def running_stage(home: Path, services: Services, saved_models: Path) -> Iterato
 def running_moves(home: Path, pipelines: Path, stage: Stage) -> Iterator[World]:
     """Run the Airflow over a stage while the block runs."""
     _write_pipelines(pipelines)
+    write_atomically(home / "airflow" / "config" / "airflow_local_settings.py", ONE_TRY.encode())
     settings = {
         "RETRAIN_PIPELINES": str(pipelines),
         **AFTERNOON,
@@ -169,7 +179,7 @@ def _made_before_push(place: CanaryPlace, day: int, saved_model: str) -> dict[st
 
 
 def _write_pipelines(folder: Path) -> None:
-    """Going back, trying a few users first, trying without any, watched, and judged by what users did."""
+    """Going back, trying few users or none first, watched, killed, and judged by what users did."""
     copy_pipeline(folder, RETURNING)
     rollout = LIMITS.model_dump() | {"poll_seconds": POLL_SECONDS}
     canary = {"share": 0.5, "servers": "one", "rollout": rollout}
@@ -178,6 +188,7 @@ def _write_pipelines(folder: Path) -> None:
     copy_pipeline(folder, SILENT, serving={"canary": soon})
     copy_pipeline(folder, WATCHED, serving={"watch": {"alerts": [ALERT]}})
     later = {**canary, "realised": {"inputs": list(JOINED_BY), "min_rows": 100}}
+    copy_pipeline(folder, KILLED, landing={"connection": NO_ANSWER})
     copy_pipeline(
         folder, REALISED, landing={"topic": REALISED}, serving={"canary": later, "connection": RECORDED}
     )

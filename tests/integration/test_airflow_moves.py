@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -32,6 +34,8 @@ from tests.integration.airflow_moves import (
     GOOD,
     HEALTHY,
     JOINED_BY,
+    KILLED,
+    NO_ANSWER,
     ONE,
     REALISED,
     RETURNING,
@@ -65,6 +69,7 @@ MANY, FEW = 120, 20
 ALERT_SECONDS = 120
 # What each track says of every row, where about one in ten is clicked.
 SCORES = {"stable": 0.1, "canary": 0.9}
+TELLER = "tell_of_failed_runs"
 
 
 @pytest.fixture(scope="module")
@@ -150,8 +155,31 @@ def rollout(world: World, trials: Trials) -> Run:
     return run
 
 
+@pytest.fixture(scope="module")
+def no_answer() -> Iterator[str]:
+    """The address of a broker that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield "{}:{}".format(*server.getsockname())
+
+
+@pytest.fixture(scope="module")
+def killed(world: World, no_answer: str) -> Run:
+    """A night whose landing waits for its broker, and is killed as the kernel does when memory runs out."""
+    world.connect_kafka(NO_ANSWER, no_answer)
+    run = world.only_run(f"retrain_{KILLED}")
+
+    def landing() -> list[int]:
+        task = run.tasks.get("land_examples")
+        return list(processes_of(task["id"])) if task else []
+
+    world.wait_until(landing, "landing")
+    for process in landing():
+        os.kill(process, signal.SIGKILL)
+    return run
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _under_way(world: World, rollout: Run, silent: CanaryPlace, realised: CanaryPlace) -> None:
+def _under_way(world: World, rollout: Run, silent: CanaryPlace, realised: CanaryPlace, killed: Run) -> None:
     """What runs while other tests go on."""
     world.unpause(f"realised_{REALISED}")
 
@@ -362,6 +390,22 @@ def test_a_canary_is_doubted_when_its_users_clicks_have_landed(world: World, rea
     told = run.log_text("tell_that_it_is_doubted")
     assert f"python -m ml rollout withdraw --pipeline {REALISED}" in told
     assert (realised.served(), realised.on_canary()) == (ONE, TWO)
+
+
+def test_a_night_whose_task_is_killed_on_its_last_try_is_told_of_once(world: World, killed: Run) -> None:
+    killed.wait()
+    world.wait_until(lambda: world.runs(TELLER), "telling")
+    [told] = world.runs(TELLER)
+    told.wait()
+
+    task = killed.tasks["land_examples"]
+    assert (task["state"], task["try_number"]) == ("failed", 1)
+    assert killed.states["push_model"] == "upstream_failed"
+    said = (
+        f"retrain_{KILLED}, night of {YESTERDAY.date}: stopped at land_examples: it did not come to say why."
+    )
+    assert said in told.log_text("tell")
+    assert "Likely out of memory error (OOM)" in killed.log_text("land_examples")
 
 
 def test_housekeeping_removes_what_a_lost_writer_left_and_a_dry_run_only_says_so(

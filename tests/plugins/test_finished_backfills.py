@@ -1,74 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("airflow", reason="tests of the plugins need Airflow: make install")
 
-from airflow.models import DagModel, DagRun, import_all_models
-from airflow.models.backfill import Backfill
-from airflow.models.base import Base
-from airflow.models.dagbundle import DagBundleModel
-from airflow.models.serialized_dag import SerializedDagModel
-from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG
-from airflow.serialization.serialized_objects import LazyDeserializedDAG
-from airflow.utils.types import DagRunTriggeredByType, DagRunType
+from airflow.models import DagRun
 from retraining import finished_backfills
-from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
-FIRST = datetime(2026, 11, 1, tzinfo=timezone.utc)
-NIGHTS, REPORTS, OTHERS = "retrain_clicks", "report_backfill_clicks", "somebody_elses"
+from tests.plugins.metadata import FIRST, NIGHTS, Metadata
+
+REPORTS, OTHERS = "report_backfill_clicks", "somebody_elses"
 
 
-class Metadata:
-    """Airflow's own tables, with nights that end when a test says so.
-
-    Args:
-        session: of the scheduler.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        session.add(DagBundleModel(name="bundle"))
-        session.flush()
-
-    def add_dag(self, dag_id: str, *tasks: str) -> None:
-        with DAG(dag_id, schedule=None) as dag:
-            for task_id in tasks:
-                EmptyOperator(task_id=task_id)
-        self.session.add(DagModel(dag_id=dag_id, bundle_name="bundle", fileloc="dag.py"))
-        self.session.flush()
-        found = LazyDeserializedDAG.from_dag(dag)
-        SerializedDagModel.write_dag(found, bundle_name="bundle", session=self.session)
-        self.session.flush()
-
-    def add_backfill(self, dag_id: str = NIGHTS) -> Backfill:
-        backfill = Backfill(dag_id=dag_id, from_date=FIRST, to_date=FIRST, created_at=FIRST)
-        self.session.add(backfill)
-        self.session.flush()
-        return backfill
-
-    def add_night(self, backfill: Backfill | None, number: int = 0, **conf: str) -> DagRun:
-        dag_id = backfill.dag_id if backfill else NIGHTS
-        day = FIRST + timedelta(days=number)
-        return SerializedDagModel.get(dag_id, session=self.session).dag.create_dagrun(
-            run_id=f"backfill__{day.isoformat()}" if backfill else f"scheduled__{day.isoformat()}",
-            logical_date=day,
-            data_interval=(day, day + timedelta(days=1)),
-            run_after=day,
-            conf=conf,
-            run_type=DagRunType.BACKFILL_JOB if backfill else DagRunType.SCHEDULED,
-            triggered_by=DagRunTriggeredByType.TEST,
-            state="running",
-            backfill_id=backfill.id if backfill else None,
-            session=self.session,
-        )
+class Backfills(Metadata):
+    """Airflow's own tables, with nights that end when a test says so."""
 
     def end(self, night: DagRun, state: str = "success", logged: str | None = "success") -> None:
         """End a night as the scheduler does: the tasks, the run, and then the listeners."""
@@ -83,7 +31,7 @@ class Metadata:
 
     @property
     def reports(self) -> list[DagRun]:
-        return list(self.session.scalars(select(DagRun).where(DagRun.dag_id == REPORTS)))
+        return self.runs(REPORTS)
 
     @property
     def told(self) -> dict[str, Any]:
@@ -93,21 +41,16 @@ class Metadata:
 
 
 @pytest.fixture
-def metadata(tmp_path: Path) -> Iterator[Metadata]:
-    import_all_models()
-    engine = create_engine(f"sqlite:///{tmp_path / 'airflow.db'}")
-    Base.metadata.create_all(engine)
-    with Session(engine, autoflush=False, expire_on_commit=False) as session:
-        metadata = Metadata(session)
-        metadata.add_dag(NIGHTS, "log_to_mlflow")
-        metadata.add_dag(OTHERS, "log_to_mlflow")
-        metadata.add_dag(REPORTS, "report_backfill")
-        yield metadata
-    engine.dispose()
+def metadata(session: Session) -> Backfills:
+    metadata = Backfills(session)
+    metadata.add_dag(NIGHTS, "log_to_mlflow")
+    metadata.add_dag(OTHERS, "log_to_mlflow")
+    metadata.add_dag(REPORTS, "report_backfill")
+    return metadata
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
-def test_the_last_night_to_end_starts_the_report(metadata: Metadata, order: tuple[int, ...]) -> None:
+def test_the_last_night_to_end_starts_the_report(metadata: Backfills, order: tuple[int, ...]) -> None:
     backfill = metadata.add_backfill()
     nights = [metadata.add_night(backfill, number) for number in range(3)]
 
@@ -127,7 +70,7 @@ def test_the_last_night_to_end_starts_the_report(metadata: Metadata, order: tupl
     }
 
 
-def test_a_night_that_is_cleared_later_starts_no_second_report(metadata: Metadata) -> None:
+def test_a_night_that_is_cleared_later_starts_no_second_report(metadata: Backfills) -> None:
     night = metadata.add_night(metadata.add_backfill())
 
     metadata.end(night)
@@ -136,7 +79,7 @@ def test_a_night_that_is_cleared_later_starts_no_second_report(metadata: Metadat
     assert len(metadata.reports) == 1
 
 
-def test_a_night_of_a_later_backfill_is_reported_with_that_one(metadata: Metadata) -> None:
+def test_a_night_of_a_later_backfill_is_reported_with_that_one(metadata: Backfills) -> None:
     night, later = metadata.add_night(metadata.add_backfill()), metadata.add_backfill()
     metadata.end(night)
 
@@ -145,7 +88,7 @@ def test_a_night_of_a_later_backfill_is_reported_with_that_one(metadata: Metadat
     assert [report.run_id for report in metadata.reports] == ["backfill_1", "backfill_2"]
 
 
-def test_nights_that_were_cancelled_or_not_logged_are_named_with_the_reason(metadata: Metadata) -> None:
+def test_nights_that_were_cancelled_or_not_logged_are_named_with_the_reason(metadata: Backfills) -> None:
     backfill = metadata.add_backfill()
     cancelled, unlogged, last = (metadata.add_night(backfill, number) for number in range(3))
     cancelled.state = "failed"  # by an UPDATE that no listener hears of
@@ -158,13 +101,13 @@ def test_nights_that_were_cancelled_or_not_logged_are_named_with_the_reason(meta
     }
 
 
-def test_what_the_nights_tried_is_told(metadata: Metadata) -> None:
+def test_what_the_nights_tried_is_told(metadata: Backfills) -> None:
     metadata.end(metadata.add_night(metadata.add_backfill(), what_if="one-epoch"))
 
     assert metadata.told["what_if"] == "one-epoch"
 
 
-def test_nights_that_kept_the_parameters_of_a_what_if_are_named_and_not_compared(metadata: Metadata) -> None:
+def test_nights_that_kept_the_parameters_of_a_what_if_are_named_and_not_compared(metadata: Backfills) -> None:
     """A backfill without parameters over days of which one was a what-if: whichever ends last."""
     backfill = metadata.add_backfill()
     normal, tried = metadata.add_night(backfill), metadata.add_night(backfill, 1, what_if="one-epoch")
@@ -179,16 +122,18 @@ def test_nights_that_kept_the_parameters_of_a_what_if_are_named_and_not_compared
     )
 
 
-def test_what_belongs_to_no_backfill_of_nights_is_left_alone(metadata: Metadata) -> None:
+def test_what_belongs_to_no_backfill_of_nights_is_left_alone(metadata: Backfills) -> None:
     metadata.end(metadata.add_night(None))
     metadata.end(metadata.add_night(metadata.add_backfill(OTHERS)))
 
     assert metadata.reports == []
 
 
-def test_a_backfill_that_cannot_be_reported_says_so_in_the_schedulers_log(metadata: Metadata) -> None:
+def test_a_backfill_that_cannot_be_reported_says_so_in_the_schedulers_log(metadata: Backfills) -> None:
     metadata.add_dag("retrain_views", "log_to_mlflow")
     night = metadata.add_night(metadata.add_backfill("retrain_views"))
 
-    with pytest.raises(LookupError, match="no DAG report_backfill_views, so nobody is told of airflow/1"):
+    with pytest.raises(
+        LookupError, match="no DAG report_backfill_views, so nobody is told by its run backfill_1"
+    ):
         metadata.end(night)
