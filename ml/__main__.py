@@ -39,6 +39,10 @@ from ml.errors import RetrainingError, Withheld
 
 GROUPS = (nights, schema, statistics, serving, rollout, watch, backfill, housekeeping, metrics)
 STOPPED, WITHHELD = 1, 3
+REFUSED = (
+    "The operating system refused it, and nothing half-written counts. Mend that (room on the disk, rights, "
+    "memory, network) and give the same command again: what is done stays done."
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,6 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
         return WITHHELD
     except RetrainingError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return STOPPED
+    except OSError as error:
+        print(f"{type(error).__name__}: {error}. {REFUSED}", file=sys.stderr)
         return STOPPED
     return 0
 

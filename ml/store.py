@@ -14,18 +14,19 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from ml.artifact import Artifact, canonical_json, digest_file
 from ml.code_version import code_version
 from ml.durable import deleted_if_full, sync, sync_tree
 from ml.errors import Misconfigured, StoreCorrupted
+from ml.locks import locked
 from ml.manifest import MANIFEST, SCHEME, Identity, Manifest
 from ml.removal import find_removal, removed
 
@@ -142,22 +143,19 @@ class Store:
                 yield
                 return
         log.info("another process is at work on %s; waiting until it is done", name)
-        with FileLock(self._lock_path(name)):
+        with locked(self._lock_path(name)):
             yield
 
     @contextmanager
     def lock_if_free(self, name: str) -> Iterator[bool]:
         """Hold the same lock if nobody else does, and say whether; never wait for it."""
-        lock = FileLock(self._lock_path(name), timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            yield False
-            return
-        try:
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(self._lock_path(name), seconds=0))
+            except Timeout:
+                yield False
+                return
             yield True
-        finally:
-            lock.release()
 
     def _lock_path(self, name: str) -> Path:
         path = self.root / ".locks" / (name.replace("/", "~") + ".lock")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from datetime import datetime, timezone
 from typing import Any
 
@@ -12,10 +13,12 @@ from ml.artifact import Window, digest_of
 from ml.code_version import code_digest
 from ml.commands.arguments import add_days, add_pipeline, add_what_if
 from ml.commands.connections import kafka, mlflow, serving
-from ml.errors import Interrupted
-from ml.replay import replay_nights
+from ml.errors import Interrupted, RetrainingError
+from ml.replay import Replay, replay_nights
 
 KEY_LENGTH = 8
+
+log = logging.getLogger(__name__)
 
 
 def add_to(commands: Any) -> None:
@@ -50,6 +53,8 @@ def plan_backfill(chosen: argparse.Namespace) -> str:
 def run_backfill(chosen: argparse.Namespace) -> str:
     """Walk some nights and report them.
 
+    Whatever stops it, the nights until then are reported.
+
     Raises:
         Interrupted: after the report, if some nights did not come to be logged.
     """
@@ -58,8 +63,14 @@ def run_backfill(chosen: argparse.Namespace) -> str:
         "what_if": chosen.what_if,
         "started_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
-    replay = replay_nights(chosen.pipeline, _windows(chosen))
-    reported = _report(chosen.pipeline, {**backfill, "nights": replay.nights, "failed": replay.failed})
+    replay, windows = Replay(), _windows(chosen)
+    try:
+        replay_nights(chosen.pipeline, windows, replay)
+    except BaseException:
+        log.warning("stopped in night %d of %d; reporting what was done", len(replay.nights), len(windows))
+        _report_what_was_done(chosen.pipeline, backfill, replay)
+        raise
+    reported = _report_nights(chosen.pipeline, backfill, replay)
     if replay.failed:
         reasons = "\n".join(f"  {key}: {reason}" for key, reason in replay.failed.items())
         raise Interrupted(
@@ -73,6 +84,18 @@ def report_backfill(chosen: argparse.Namespace) -> str:
     """Report a backfill again, with what its nights have come to since."""
     known = steps.read_backfill(chosen.pipeline, chosen.key, mlflow=mlflow())
     return json.dumps(_report(chosen.pipeline, known), indent=2)
+
+
+def _report_what_was_done(pipeline: str, backfill: dict[str, Any], replay: Replay) -> None:
+    """Report the nights until something stopped the rest, which is what the command ends with in any case."""
+    try:
+        log.warning("the nights until then are at %s", _report_nights(pipeline, backfill, replay)["url"])
+    except (RetrainingError, OSError) as error:
+        log.warning("they could not be reported: %s: %s", type(error).__name__, error)
+
+
+def _report_nights(pipeline: str, backfill: dict[str, Any], replay: Replay) -> dict[str, str]:
+    return _report(pipeline, {**backfill, "nights": replay.nights, "failed": replay.failed})
 
 
 def _report(pipeline: str, backfill: dict[str, Any]) -> dict[str, str]:

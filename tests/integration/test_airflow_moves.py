@@ -164,13 +164,16 @@ def no_answer() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def killed(world: World, no_answer: str) -> Run:
-    """A night whose landing waits for its broker, and is killed as the kernel does when memory runs out."""
+    """A night whose landing waits for its broker, and is killed as the kernel does when memory runs out.
+
+    Its supervisor lives on: another process, of another title.
+    """
     world.connect_kafka(NO_ANSWER, no_answer)
     run = world.only_run(f"retrain_{KILLED}")
 
     def landing() -> list[int]:
         task = run.tasks.get("land_examples")
-        return list(processes_of(task["id"])) if task else []
+        return list(processes_of(f"airflow worker -- {task['id']}")) if task else []
 
     world.wait_until(landing, "landing")
     for process in landing():

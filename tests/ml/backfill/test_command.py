@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import errno
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from ml.__main__ import main
+from ml import steps
+from ml.__main__ import STOPPED, main
 from ml.connections import KAFKA_VARIABLE, MLFLOW_VARIABLE, SERVING_VARIABLE
-from ml.errors import Misconfigured
+from ml.errors import Misconfigured, Unavailable, Withheld
 from ml.steps import backfill_windows
 
 NOWHERE = {
@@ -13,6 +18,94 @@ NOWHERE = {
     SERVING_VARIABLE: '{"rest": "http://127.0.0.1:1", "grpc": "127.0.0.1:1", "models_dir": "x", '
     '"server_models_dir": "x", "config_file": "x"}',
 }
+
+
+RUN = ["backfill", "run", "--pipeline", "clicks", "--from", "2026-03-10", "--to", "2026-03-12"]
+NIGHTS = [f"cli/clicks/2026-03-{day}" for day in (10, 11, 12)]
+URL = "http://mlflow/runs/1"
+FULL = OSError(errno.ENOSPC, "there was no room for all of the model")
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What was reported to MLflow."""
+    for variable, value in NOWHERE.items():
+        monkeypatch.setenv(variable, value)
+    reported: list[dict[str, Any]] = []
+
+    def report(pipeline: str, backfill: dict[str, Any], *, mlflow: Any) -> dict[str, str]:
+        reported.append(backfill)
+        return {"url": URL, "summary": "as it is"}
+
+    monkeypatch.setattr(steps, "report_backfill", report)
+    return reported
+
+
+def test_a_full_disk_keeps_no_other_night_from_being_walked_and_is_reported(
+    reports: list[dict[str, Any]], nights_end: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    nights_end(Withheld("STALE"), FULL, Withheld("STALE"))
+
+    assert main(RUN) == STOPPED
+
+    [report] = reports
+    assert report["nights"] == NIGHTS
+    assert list(report["failed"]) == [NIGHTS[1]]
+    said = capsys.readouterr().err
+    assert (
+        f"1 of 3 nights did not come to be logged:\n  {NIGHTS[1]}: OSError: [Errno 28] there was no " in said
+    )
+    assert "Give the same command again" in said
+
+
+def test_what_was_done_before_a_setting_stopped_the_rest_is_reported(
+    reports: list[dict[str, Any]],
+    nights_end: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    nights_end(Withheld("STALE"), Misconfigured("no topic"))
+
+    assert main(RUN) == STOPPED
+
+    [report] = reports
+    assert (report["nights"], report["failed"]) == (NIGHTS[:2], {NIGHTS[1]: "Misconfigured: no topic"})
+    assert capsys.readouterr().err.endswith("Misconfigured: no topic\n")
+    assert "stopped in night 2 of 3" in caplog.text
+    assert f"the nights until then are at {URL}" in caplog.text
+
+
+def test_a_report_that_fails_too_does_not_hide_what_stopped_the_nights(
+    reports: list[dict[str, Any]],
+    nights_end: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise Unavailable("MLflow does not answer")
+
+    monkeypatch.setattr(steps, "report_backfill", fail)
+    nights_end(Misconfigured("no topic"))
+
+    assert main(RUN) == STOPPED
+
+    assert capsys.readouterr().err.endswith("Misconfigured: no topic\n")
+    assert "they could not be reported: Unavailable: MLflow does not answer" in caplog.text
+
+
+def test_what_the_operating_system_refuses_stops_a_command_with_a_message(
+    nights_end: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    nights_end(FULL)
+
+    assert main(["run", "--pipeline", "clicks", "--day", "2026-03-10"]) == STOPPED
+
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "OSError: [Errno 28] there was no room for all of the model. The operating system "
+    )
+    assert "give the same command again: what is done stays done" in said
 
 
 @pytest.mark.parametrize(
