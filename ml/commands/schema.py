@@ -7,10 +7,8 @@ from typing import Any
 
 from ml import steps
 from ml.commands.arguments import add_day, add_night, add_pipeline, walk_of
-from ml.errors import DataRejected, Removed, Unavailable
 
 NOTHING = "nothing"
-NOT_TO_BE_HAD = (DataRejected, Removed, Unavailable)
 
 
 def add_to(commands: Any) -> None:
@@ -21,10 +19,10 @@ def add_to(commands: Any) -> None:
     check.set_defaults(command=lambda chosen: steps.check_pipeline(chosen.pipeline))
     parser = commands.add_parser("schema", help="Propose, compare or bring back a schema.")
     group = parser.add_subparsers(required=True, metavar="infer|diff|restore")
-    infer = add_night(group.add_parser("infer", help="print a proposal for review"))
+    infer = add_night(group.add_parser("infer", help="print a proposal for review; lands the day first"))
     infer.set_defaults(command=infer_schema)
     diff = group.add_parser("diff", help="print what has changed since a night, and what its day suggests")
-    add_night(diff).set_defaults(command=diff_schema)
+    add_day(add_pipeline(diff)).set_defaults(command=diff_schema)
     restore = group.add_parser("restore", help="go back to the schema that a night was held against")
     add_day(add_pipeline(restore)).set_defaults(command=restore_schema)
 
@@ -35,7 +33,10 @@ def infer_schema(chosen: argparse.Namespace) -> str:
 
 
 def diff_schema(chosen: argparse.Namespace) -> str:
-    """Compare the reviewed schema with that of a night, and with what the night's examples suggest."""
+    """Compare the reviewed schema with that of a night, and with what the night's examples suggest.
+
+    It only reads: a day that is not landed with this schema is not landed by it.
+    """
     changed = "\n".join(steps.compare_schema(chosen.pipeline, chosen.day))
     return (
         f"Changed since the night of {chosen.day}:\n{changed or NOTHING}\n\n"
@@ -50,10 +51,9 @@ def restore_schema(chosen: argparse.Namespace) -> str:
 
 def _suggestion(chosen: argparse.Namespace) -> str:
     """A night's schema is kept for longer than its examples, and is worth showing without them."""
-    try:
-        return steps.diff_schema(walk_of(chosen).land_examples) or NOTHING
-    except NOT_TO_BE_HAD as error:
-        return (
-            f"(missing: the examples of {chosen.day} cannot be had, so what they suggest is not known)\n"
-            f"{type(error).__name__}: {error}"
-        )
+    if examples := steps.find_examples(chosen.pipeline, chosen.day):
+        return steps.diff_schema(examples) or NOTHING
+    return (
+        f"(missing: {chosen.day} is not landed with the settings and the schema as they are now; land it "
+        f"with `python -m ml land_examples --pipeline {chosen.pipeline} --day {chosen.day}`)"
+    )

@@ -34,7 +34,7 @@ from ml.steps.serving import (
     show_golden,
     versions_to_go_back_to,
 )
-from ml.steps.snapshots import compare_schema, diff_statistics, restore_schema
+from ml.steps.snapshots import compare_schema, diff_statistics, find_examples, restore_schema
 from ml.steps.verdict import decide_blessing, log_to_mlflow, push_model, resolve_production
 from ml.steps.watch import look_at_production, mark_told, watch_production
 from ml.what_if import trying
@@ -51,6 +51,7 @@ __all__ = [
     "diff_statistics",
     "evaluate_candidate",
     "find_canary",
+    "find_examples",
     "find_golden",
     "find_trials",
     "gather_window",

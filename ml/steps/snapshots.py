@@ -6,10 +6,11 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml.artifact import Window
+from ml.artifact import Artifact, Window
 from ml.day import Day
 from ml.durable import write_atomically
 from ml.errors import Misconfigured
+from ml.identities import identify_examples, identify_offsets
 
 if TYPE_CHECKING:
     from ml.validation import Comparison
@@ -50,8 +51,15 @@ def compare_schema(pipeline: str, day: date) -> list[str]:
     return validation.compare_schema(night.pipeline, kept) if kept else ["(no schema was kept of that night)"]
 
 
+def find_examples(pipeline: str, day: date) -> Artifact | None:
+    """The examples of a day as they are landed with the present settings and schema; None if they are not."""
+    wanted = _day(pipeline, day)
+    offsets = wanted.store.find(identify_offsets(wanted))
+    return wanted.store.find(identify_examples(wanted, offsets)) if offsets else None
+
+
 def restore_schema(pipeline: str, day: date) -> str:
-    """Make the schema that a night was held against the reviewed one again.
+    """Make the schema that a night was held against the reviewed one again, and keep the present one.
 
     Returns:
         A sentence for a person.
@@ -62,10 +70,13 @@ def restore_schema(pipeline: str, day: date) -> str:
     from ml import validation
 
     night = _day(pipeline, day)
-    validation.restore_schema(night.pipeline, _kept(night, "anomalies"))
+    aside = validation.restore_schema(night.pipeline, _kept(night, "anomalies"))
+    if aside is None:
+        return f"{night.pipeline.schema_path} is the schema of {night.name} already."
     return (
         f"{night.pipeline.schema_path} is the schema of {night.name} again. Every step that reads it runs "
-        "anew in the next night; review and commit the change."
+        f"anew in the next night; review and commit the change. What it was until now is in {aside.name} "
+        "beside it: delete that when you need it no more."
     )
 
 

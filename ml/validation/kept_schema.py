@@ -6,6 +6,7 @@ import difflib
 import shutil
 from pathlib import Path
 
+from ml.artifact import digest_file
 from ml.config import Pipeline
 from ml.durable import write_atomically
 from ml.errors import Misconfigured
@@ -31,9 +32,23 @@ def compare_schema(pipeline: Pipeline, anomalies: Path) -> list[str]:
     return list(lines)
 
 
-def restore_schema(pipeline: Pipeline, anomalies: Path) -> None:
-    """Make the schema of a night the present one again; a reader sees the one or the other, never a part."""
-    write_atomically(pipeline.schema_path, _kept(anomalies).read_bytes())
+def restore_schema(pipeline: Pipeline, anomalies: Path) -> Path | None:
+    """Make the schema of a night the present one again; a reader sees the one or the other, never a part.
+
+    Returns:
+        Where the present one is now, for its changes may be in no repository; None if it is the same.
+    """
+    then, present = _kept(anomalies).read_bytes(), pipeline.schema_path
+    aside = _put_aside(present) if present.read_bytes() != then else None
+    write_atomically(present, then)
+    return aside
+
+
+def _put_aside(schema: Path) -> Path:
+    """Copy a schema beside itself, under a name that no other content has."""
+    aside = schema.with_name(f"{schema.name}.before-{digest_file(schema)[:8]}")
+    write_atomically(aside, schema.read_bytes())
+    return aside
 
 
 def _kept(anomalies: Path) -> Path:

@@ -16,8 +16,8 @@ BACKFILL = "backfill"
 TOLD, TELLER = "told", "tell_of_failed_runs"
 UNEXPLAINED = (
     "it did not come to say why. Its process was killed, most often for want of memory, its message did not "
-    "go out, or a person marked it as failed: the end of its log says which, or that of its machine. Clear it when that "
-    "is mended"
+    "go out, or a person marked it as failed: the end of its log says which, or its machine's. Clear it when "
+    "that is mended"
 )
 # No name below it ever exists (RFC 6761). `make env` writes one until a person gives a webhook's address.
 NOWHERE = ".invalid"

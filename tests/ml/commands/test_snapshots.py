@@ -16,7 +16,7 @@ from ml import steps
 from ml.__main__ import STOPPED, main
 from ml.artifact import Window
 from ml.day import Day
-from ml.errors import AnomaliesFound, Removed, RetrainingError, Unavailable, WindowExpired
+from ml.errors import AnomaliesFound
 from ml.identities import identify_examples, identify_offsets
 from ml.pipelines import load_pipeline
 from ml.store import Store
@@ -170,32 +170,62 @@ def test_the_command_brings_a_schema_back(
     assert schema.read_bytes() == before
 
 
-@pytest.mark.parametrize("error", [Removed, WindowExpired, Unavailable])
-def test_a_kept_schema_is_compared_although_the_examples_cannot_be_had(
+def test_a_schema_that_is_put_aside_twice_is_kept_twice(
+    checked: Callable[[date, Any], None], folder: Path
+) -> None:
+    checked(FIRST, clicks(1000))
+    schema = folder / "schema.pbtxt"
+    edits = [schema.read_text().replace('value: "tablet"', f'value: "{value}"') for value in ("watch", "car")]
+    for edit in edits:
+        schema.write_text(edit)
+        said = steps.restore_schema("views", FIRST)
+
+    kept = {path.name: path.read_text() for path in folder.glob("schema.pbtxt.before-*")}
+    assert sorted(kept.values()) == sorted(edits)
+    assert next(name for name, text in kept.items() if text == edits[-1]) in said
+    assert steps.restore_schema("views", FIRST).endswith("is the schema of 2026-03-10 already.")
+    assert len(list(folder.glob("schema.pbtxt.before-*"))) == len(edits)
+
+
+def test_a_landed_day_is_compared_and_nothing_is_written(
+    checked: Callable[[date, Any], None], folder: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = clicks(1000)
+    checked(FIRST, with_column(table, "device", ["watch"] * 1000))
+    before = sorted(store.root.rglob("*"))
+
+    code = main(["schema", "diff", "--pipeline", "views", "--day", str(FIRST)])
+
+    changed, suggested = capsys.readouterr().out.split("Suggested by its examples:")
+    assert code == 0
+    assert changed.split()[-1] == "nothing"
+    assert "device: the examples also have the values watch" in suggested
+    assert sorted(store.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("change", ["other schema", "removed examples"])
+def test_a_day_that_is_not_landed_with_this_schema_is_compared_without_its_examples_and_not_landed(
     checked: Callable[[date, Any], None],
     folder: Path,
     store: Store,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    error: type[RetrainingError],
+    change: str,
 ) -> None:
-    def land_nothing(*_: Any, **__: Any) -> None:
-        raise error("what the step says")
-
     checked(FIRST, clicks(1000))
-    remove_examples(store)
+    if change == "removed examples":
+        remove_examples(store)
     schema = folder / "schema.pbtxt"
     schema.write_text(schema.read_text().replace('value: "tablet"', 'value: "watch"'))
-    monkeypatch.setenv("RETRAIN_KAFKA", '{"config": {"bootstrap.servers": "127.0.0.1:1"}}')
-    monkeypatch.setattr(steps, "land_examples", land_nothing)
+    before = sorted(store.root.rglob("*"))
 
     code = main(["schema", "diff", "--pipeline", "views", "--day", str(FIRST)])
 
     changed, suggested = capsys.readouterr().out.split("Suggested by its examples:")
     assert code == 0
     assert {'-    value: "tablet"', '+    value: "watch"'} <= {line.rstrip() for line in changed.splitlines()}
-    assert "missing: the examples of 2026-03-10 cannot be had" in suggested
-    assert f"{error.__name__}: what the step says" in suggested
+    assert "missing: 2026-03-10 is not landed with the settings and the schema as they are now" in suggested
+    assert "`python -m ml land_examples --pipeline views --day 2026-03-10`" in suggested
+    assert sorted(store.root.rglob("*")) == before
 
 
 def test_a_schema_of_a_night_that_never_was_cannot_come_back(
