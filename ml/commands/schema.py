@@ -35,7 +35,7 @@ def infer_schema(chosen: argparse.Namespace) -> str:
 def diff_schema(chosen: argparse.Namespace) -> str:
     """Compare the reviewed schema with that of a night, and with what the night's examples suggest.
 
-    It only reads: a day that is not landed with this schema is not landed by it.
+    It only reads: a day that is not landed is not landed by it.
     """
     changed = "\n".join(steps.compare_schema(chosen.pipeline, chosen.day))
     return (
@@ -54,6 +54,6 @@ def _suggestion(chosen: argparse.Namespace) -> str:
     if examples := steps.find_examples(chosen.pipeline, chosen.day):
         return steps.diff_schema(examples) or NOTHING
     return (
-        f"(missing: {chosen.day} is not landed with the settings and the schema as they are now; land it "
+        f"(missing: {chosen.day} is not landed with the settings and the columns as they are now; land it "
         f"with `python -m ml land_examples --pipeline {chosen.pipeline} --day {chosen.day}`)"
     )

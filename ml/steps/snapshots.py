@@ -52,7 +52,7 @@ def compare_schema(pipeline: str, day: date) -> list[str]:
 
 
 def find_examples(pipeline: str, day: date) -> Artifact | None:
-    """The examples of a day as they are landed with the present settings and schema; None if they are not."""
+    """The examples of a day, landed with the present settings and columns; None if they are not."""
     wanted = _day(pipeline, day)
     offsets = wanted.store.find(identify_offsets(wanted))
     return wanted.store.find(identify_examples(wanted, offsets)) if offsets else None

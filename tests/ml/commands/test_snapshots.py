@@ -203,27 +203,31 @@ def test_a_landed_day_is_compared_and_nothing_is_written(
     assert sorted(store.root.rglob("*")) == before
 
 
-@pytest.mark.parametrize("change", ["other schema", "removed examples"])
-def test_a_day_that_is_not_landed_with_this_schema_is_compared_without_its_examples_and_not_landed(
+SHOP = 'feature { name: "shop" type: BYTES shape { dim { size: 1 } } }'
+
+
+@pytest.mark.parametrize("removed", [True, False])
+def test_a_day_that_is_not_landed_with_these_columns_is_compared_without_its_examples_and_not_landed(
     checked: Callable[[date, Any], None],
     folder: Path,
     store: Store,
     capsys: pytest.CaptureFixture[str],
-    change: str,
+    removed: bool,
 ) -> None:
     checked(FIRST, clicks(1000))
-    if change == "removed examples":
-        remove_examples(store)
     schema = folder / "schema.pbtxt"
-    schema.write_text(schema.read_text().replace('value: "tablet"', 'value: "watch"'))
+    if removed:
+        remove_examples(store)
+    else:
+        schema.write_text(schema.read_text() + SHOP)
     before = sorted(store.root.rglob("*"))
 
     code = main(["schema", "diff", "--pipeline", "views", "--day", str(FIRST)])
 
     changed, suggested = capsys.readouterr().out.split("Suggested by its examples:")
     assert code == 0
-    assert {'-    value: "tablet"', '+    value: "watch"'} <= {line.rstrip() for line in changed.splitlines()}
-    assert "missing: 2026-03-10 is not landed with the settings and the schema as they are now" in suggested
+    assert changed.split()[-1] == "nothing" if removed else f"+{SHOP}" in changed
+    assert "missing: 2026-03-10 is not landed with the settings and the columns as they are now" in suggested
     assert "`python -m ml land_examples --pipeline views --day 2026-03-10`" in suggested
     assert sorted(store.root.rglob("*")) == before
 
