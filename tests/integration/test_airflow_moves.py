@@ -404,9 +404,7 @@ def test_a_night_whose_task_is_killed_on_its_last_try_is_told_of_once(world: Wor
     task = killed.tasks["land_examples"]
     assert (task["state"], task["try_number"]) == ("failed", 1)
     assert killed.states["push_model"] == "upstream_failed"
-    said = (
-        f"retrain_{KILLED}, night of {YESTERDAY.date}: stopped at land_examples: it did not come to say why."
-    )
+    said = f"retrain_{KILLED}, night of {YESTERDAY}: stopped at land_examples: it did not come to say why."
     assert said in told.log_text("tell")
     assert "Likely out of memory error (OOM)" in killed.log_text("land_examples")
 
