@@ -28,6 +28,7 @@ print(json.dumps({
             },
             "timetable": type(dag.timetable).__name__, "zone": str(dag.timezone), "tags": sorted(dag.tags),
             "params": list(dag.params), "catchup": dag.catchup, "doc": bool(dag.doc_md),
+            "paused": dag.is_paused_upon_creation,
         }
         for dag_id, dag in bag.dags.items()
     },
@@ -48,6 +49,17 @@ def tasks(bag) -> dict:
 def test_the_dags_parse(bag) -> None:
     assert bag["errors"] == {}
     assert {"retrain_clicks", "backfill_clicks", "report_backfill_clicks"} <= set(bag["dags"])
+
+
+def test_who_tells_of_silent_failures_is_on_from_the_start_and_tries_again(bag) -> None:
+    teller = bag["dags"]["tell_of_failed_runs"]
+
+    assert teller["paused"] is False
+    assert (teller["tasks"]["tell"]["retries"], teller["tasks"]["tell"]["policy"]) == (
+        3,
+        "ExceptionRetryPolicy",
+    )
+    assert teller["params"] == ["report"]
 
 
 def test_a_person_can_decide_about_the_landing_of_the_night(bag) -> None:
