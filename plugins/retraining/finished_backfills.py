@@ -1,7 +1,12 @@
-"""A listener in the scheduler that starts the one report of a backfill when its last night is over."""
+"""A listener in the scheduler that starts the one report of a backfill when its last night is over.
+
+A backfill that is cancelled while it is paused ends without a night that does: Airflow fails its queued
+runs by an UPDATE that no listener hears of. Then the next night of the DAG to end starts the report.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from airflow.listeners import hookimpl
@@ -13,38 +18,57 @@ from retraining.queued_runs import is_there, queue_run
 NIGHT_PREFIX, REPORT_PREFIX = "retrain_", "report_backfill_"
 LOGGING = "log_to_mlflow"
 FINISHED = ("success", "failed")
+# Longer ago, the report's run may have been deleted with Airflow's old runs (airflow db clean).
+REMEMBERED = timedelta(days=7)
 
 
 @hookimpl
 def on_dag_run_success(dag_run: Any, msg: str) -> None:  # noqa: ARG001 - Airflow's signature
     """A night ran to its end."""
-    report_finished_backfill(dag_run)
+    report_finished_backfills(dag_run)
 
 
 @hookimpl
 def on_dag_run_failed(dag_run: Any, msg: str) -> None:  # noqa: ARG001 - Airflow's signature
     """A night was stopped."""
-    report_finished_backfill(dag_run)
+    report_finished_backfills(dag_run)
 
 
-def report_finished_backfill(dag_run: Any) -> None:
-    """Start the report if no night of the backfill is left, and if it was not reported yet.
+def report_finished_backfills(dag_run: Any) -> None:
+    """Start the report of the night's backfill and of those that nobody has told of, where they are over.
 
     A night that is cleared later finds the report's run there and starts none.
 
     All happens in the session that ends the night, which Airflow commits: the report is started if and only
-    if the night is over, and no second session waits for the first one's locks.
+    if the night is over, and no second session waits for the first one's locks. These are taken in the order
+    of the backfills, so that two schedulers never wait for each other.
     """
     session = object_session(dag_run)
-    if session is None or dag_run.backfill_id is None or not dag_run.dag_id.startswith(NIGHT_PREFIX):
+    if session is None or not dag_run.dag_id.startswith(NIGHT_PREFIX):
         return
     session.flush()
-    backfill = lock_backfill(session, dag_run.backfill_id)
-    report_dag = REPORT_PREFIX + dag_run.dag_id.removeprefix(NIGHT_PREFIX)
-    if is_over(session, backfill) and not is_there(session, report_dag, run_id_of(backfill)):
+    own = {dag_run.backfill_id} - {None}
+    for backfill_id in sorted(own | unheard_backfills(session, dag_run.dag_id)):
+        report_if_over(session, lock_backfill(session, backfill_id))
+
+
+def report_if_over(session: Any, backfill: Any) -> None:
+    """Start the report if no night of the backfill is left, and if it was not started before."""
+    if is_over(session, backfill) and not is_reported(session, backfill):
         # As ml.steps.report_backfill takes it.
         about = {"backfill": describe_nights(session, backfill)}
-        queue_run(session, report_dag, run_id_of(backfill), about)
+        queue_run(session, report_dag_of(backfill), run_id_of(backfill), about)
+
+
+def unheard_backfills(session: Any, dag_id: str) -> set[int]:
+    """The backfills of a DAG that have ended of late, and have nights, but no report."""
+    from airflow.models import DagRun
+    from airflow.models.backfill import Backfill
+
+    ended = Backfill.completed_at > datetime.now(timezone.utc) - REMEMBERED
+    nights = select(DagRun.id).where(DagRun.backfill_id == Backfill.id).exists()
+    found = session.scalars(select(Backfill).where(Backfill.dag_id == dag_id, ended, nights))
+    return {backfill.id for backfill in found if not is_reported(session, backfill)}
 
 
 def lock_backfill(session: Any, backfill_id: int) -> Any:
@@ -60,6 +84,11 @@ def is_over(session: Any, backfill: Any) -> bool:
 
     left = (DagRun.backfill_id == backfill.id, DagRun.state.not_in(FINISHED))
     return session.scalar(select(DagRun.id).where(*left).limit(1)) is None
+
+
+def is_reported(session: Any, backfill: Any) -> bool:
+    """Whether the report was started before, whatever has become of it."""
+    return is_there(session, report_dag_of(backfill), run_id_of(backfill))
 
 
 def describe_nights(session: Any, backfill: Any) -> dict[str, Any]:
@@ -118,6 +147,11 @@ def logging_states(session: Any, backfill: Any) -> dict[str, str | None]:
         .order_by(DagRun.logical_date)
     )
     return {f"{backfill.dag_id}/{run_id}": state and str(state) for run_id, state in session.execute(columns)}
+
+
+def report_dag_of(backfill: Any) -> str:
+    """The DAG that reports the backfills of these nights."""
+    return REPORT_PREFIX + str(backfill.dag_id).removeprefix(NIGHT_PREFIX)
 
 
 def run_id_of(backfill: Any) -> str:

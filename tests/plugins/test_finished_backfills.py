@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 pytest.importorskip("airflow", reason="tests of the plugins need Airflow: make install")
 
 from airflow.models import DagRun
+from airflow.models.backfill import Backfill
 from retraining import finished_backfills
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from tests.plugins.metadata import FIRST, NIGHTS, Metadata
@@ -99,6 +102,64 @@ def test_nights_that_were_cancelled_or_not_logged_are_named_with_the_reason(meta
         f"{NIGHTS}/{cancelled.run_id}": "it was cancelled before it began",
         f"{NIGHTS}/{unlogged.run_id}": "log_to_mlflow is upstream_failed",
     }
+
+
+def cancel(metadata: Backfills, backfill: Backfill, ago: timedelta = timedelta(0)) -> None:
+    """Cancel it as Airflow's API does while it is paused and nothing of it runs."""
+    queued = update(DagRun).where(DagRun.backfill_id == backfill.id, DagRun.state == "queued")
+    metadata.session.execute(queued.values(state="failed").execution_options(synchronize_session=False))
+    backfill.completed_at = datetime.now(timezone.utc) - ago
+    metadata.session.flush()
+
+
+@pytest.fixture
+def paused(metadata: Backfills) -> Backfill:
+    """A backfill of two nights: one has run to its end, the other waits."""
+    backfill = metadata.add_backfill()
+    ran, waits = metadata.add_night(backfill), metadata.add_night(backfill, 1)
+    waits.state = "queued"
+    metadata.end(ran)
+    assert metadata.reports == []
+    return backfill
+
+
+def test_a_backfill_that_was_cancelled_while_it_was_paused_is_told_of_at_the_next_night(
+    metadata: Backfills, paused: Backfill
+) -> None:
+    cancel(metadata, paused)
+    metadata.end(metadata.add_night(None, 5))
+
+    assert metadata.told["key"] == f"airflow/{paused.id}"
+    assert list(metadata.told["failed"].values()) == ["it was cancelled before it began"]
+    metadata.end(metadata.add_night(None, 6))
+    assert len(metadata.reports) == 1
+
+
+def test_it_is_told_of_beside_the_backfill_that_follows_it(metadata: Backfills, paused: Backfill) -> None:
+    cancel(metadata, paused)
+    metadata.end(metadata.add_night(metadata.add_backfill(), 5))
+
+    assert [report.run_id for report in metadata.reports] == ["backfill_1", "backfill_2"]
+
+
+def test_a_backfill_that_is_only_paused_is_not_told_of(metadata: Backfills, paused: Backfill) -> None:
+    paused.is_paused = True
+    metadata.end(metadata.add_night(None, 5))
+
+    assert metadata.reports == []
+
+
+def test_backfills_of_long_ago_of_others_and_without_nights_are_not_told_of(
+    metadata: Backfills, paused: Backfill
+) -> None:
+    cancel(metadata, paused, ago=timedelta(days=8))
+    cancel(metadata, metadata.add_backfill())
+    others = metadata.add_backfill(OTHERS)
+    metadata.add_night(others).state = "failed"
+    cancel(metadata, others)
+    metadata.end(metadata.add_night(None, 5))
+
+    assert metadata.reports == []
 
 
 def test_what_the_nights_tried_is_told(metadata: Backfills) -> None:
