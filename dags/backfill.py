@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, Param
 from retraining.operators import MLFLOW, run_step
-from retraining.planning import REPROCESS_BEHAVIORS, PlanOperator
+from retraining.planning import REASONS, REPROCESS_BEHAVIORS, PlanOperator
 from retraining.policies import RETRIES
 
 from ml import steps
@@ -26,6 +26,21 @@ WHAT_IF = Param(
     title="What if",
     description="A name for a try of other settings or code: nothing of it is published",
 )
+ACCEPT_GAP = Param(
+    "",
+    type="string",
+    title="Accept gaps",
+    description="A reason to land days although records of them are gone",
+)
+REFRESH_LANDING = Param(
+    "",
+    type="string",
+    title="Land anew",
+    description="A reason to land days anew, with the late events of now",
+)
+REFRESH_PRODUCTION = Param(
+    "", type="string", title="Judge anew", description="A reason to judge against what serves now"
+)
 WHAT_IF_SETTINGS = Param(
     {}, type="object", title="Settings of the try", description='Such as {"training.epochs": 4}'
 )
@@ -42,16 +57,20 @@ for pipeline in steps.load_valid_pipelines():
             "reprocess_behavior": REPROCESS,
             "max_active_runs": PARALLEL,
             "run_backwards": BACKWARDS,
+            "accept_gap": ACCEPT_GAP,
+            "refresh_landing": REFRESH_LANDING,
+            "refresh_production": REFRESH_PRODUCTION,
             "what_if": WHAT_IF,
             "what_if_settings": WHAT_IF_SETTINGS,
         },
         tags=["retraining", *pipeline.tags],
         doc_md=__doc__,
     ):
-        days = {"pipeline": pipeline.name, "first": "{{ params.first }}", "last": "{{ params.last }}"}
+        days = {"pipeline": pipeline.name, "days": ["{{ params.first }}", "{{ params.last }}"]}
+        asked = {"asked": {reason: f"{{{{ params.{reason} }}}}" for reason in REASONS}}
         servers = {
             "kafka": pipeline.landing.connection,
             "serving": pipeline.serving.connection,
             **MLFLOW,
         }
-        run_step(steps.plan_backfill, days, servers, PlanOperator)
+        run_step(steps.plan_backfill, {**days, **asked}, servers, PlanOperator)

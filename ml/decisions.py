@@ -17,6 +17,7 @@ from typing import Self
 
 from ml.day import Day
 from ml.durable import write_atomically
+from ml.errors import Misconfigured
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,19 @@ class Decisions:
         """Write them down, if one is new. Only inside `deciding`."""
         if self.entries != type(self).of(self.day).entries:
             write_atomically(_path(self.day), (json.dumps(self.entries, indent=2) + "\n").encode())
+
+
+def refuse_in_what_if(day: Day) -> None:
+    """A what-if leaves alone what normal nights make.
+
+    Raises:
+        Misconfigured: if the process is part of one.
+    """
+    if day.variant:
+        raise Misconfigured(
+            f"the what-if {day.variant['name']} cannot decide how {day.name} is landed: that holds for every "
+            "later landing of the day. Decide it in a normal run, without --what-if; the what-if follows."
+        )
 
 
 @contextmanager

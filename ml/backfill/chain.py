@@ -14,6 +14,7 @@ from ml.artifact import Artifact
 from ml.backfill.archive import Archive
 from ml.backfill.reasons import explain_new, explain_removal
 from ml.day import Day
+from ml.decisions import Decision
 from ml.errors import DataRejected
 from ml.identities import identify_offsets
 from ml.manifest import Identity
@@ -49,10 +50,17 @@ class Link:
 
 
 class Chain:
-    """The links of one day, in the order of the steps."""
+    """The links of one day, in the order of the steps.
 
-    def __init__(self, day: Day, archive: Archive) -> None:
+    Args:
+        day: which.
+        archive: of its pipeline.
+        decision: how it would be landed, other than by the rule.
+    """
+
+    def __init__(self, day: Day, archive: Archive, decision: Decision) -> None:
         self.day = day
+        self.decision = decision
         self.links: dict[str, Link] = {}
         self._archive = archive
 

@@ -10,7 +10,6 @@ from ml.backfill.archive import Archive
 from ml.backfill.chain import Chain, Link
 from ml.backfill.outlook import foresee
 from ml.code_version import code_version
-from ml.decisions import Decisions
 from ml.landing import Remains
 from ml.release import Served
 
@@ -23,7 +22,8 @@ class DayPlan(TypedDict):
         window: its ``start`` and ``end``, ISO 8601 in UTC.
         landed: counts of the examples that a run would use, and their ``caveats``; None if it would have to
             land them.
-        decision: what a person decided about the landing: ``refresh``, ``accept_gap``, each with the reason.
+        decision: how the day is landed, or would be by this backfill, other than by the rule: ``refresh``,
+            ``accept_gap``, each with the reason.
         landed_before: whether the day was ever landed, with these settings or others.
         removed: when and why housekeeping took its examples; empty if there are some, or never were any.
         topic: what Kafka still holds: ``retention``, ``lost``, ``records``; None if it did not say.
@@ -74,7 +74,7 @@ def plan_day(
         day=chain.day.name,
         window=chain.day.window.as_json(),
         landed=_counts(chain),
-        decision=Decisions.of(chain.day).standing.as_json(),
+        decision=chain.decision.as_json(),
         landed_before=archive.newest("examples", chain.day.window) is not None,
         removed=chain.removal(),
         topic=asdict(remains) if remains else None,

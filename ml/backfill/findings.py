@@ -15,6 +15,10 @@ from ml.release import Served
 COMMIT_SHOWN = 10
 # Every first run of a day reads what serves, so that is no reason by itself.
 PRODUCTION = "production"
+DECIDED = {
+    "refresh": "anew, with all late events that the topic holds by then",
+    "accept_gap": "with what the topic still holds",
+}
 STATES = {
     "kept": "kept as they are",
     "to_land": "to land",
@@ -57,7 +61,7 @@ def state_of(plan: DayPlan) -> str:
 
 def find_concerns(plans: Sequence[DayPlan], served: Served | None) -> list[str]:
     """Say in sentences what stands in the way, and what may surprise."""
-    concerns = [_gaps(plans), _empty(plans), *_caveats(plans), _commits(plans)]
+    concerns = [_gaps(plans), *_decided(plans), _empty(plans), *_caveats(plans), _commits(plans)]
     if served and not served.aliased:
         concerns.append(
             f"the model server's label names {served.version or 'no version'}, and the alias production in "
@@ -118,6 +122,14 @@ def _removed(gaps: Sequence[DayPlan]) -> str:
 
 def _lost(topic: dict[str, Any]) -> str:
     return f"{topic['lost']:.0%} lost" if topic["lost"] else str(topic["retention"])
+
+
+def _decided(plans: Sequence[DayPlan]) -> Iterator[str]:
+    """What the landings would decide: it holds for every later landing of these days."""
+    landed_anew = [plan for plan in plans if not plan["landed"] and not plan["rejected"]]
+    for kind, words in DECIDED.items():
+        if days := [plan["day"] for plan in landed_anew if kind in plan["decision"]]:
+            yield f"{', '.join(days)} would be landed {words}, and stay so for every later landing."
 
 
 def _empty(plans: Sequence[DayPlan]) -> str:

@@ -9,6 +9,7 @@ from typing import Any, TypedDict, TypeVar
 from ml import landing, release
 from ml.artifact import Window
 from ml.backfill.archive import Archive
+from ml.backfill.asked import Asked
 from ml.backfill.chain import Chain
 from ml.backfill.day_plan import DayPlan, plan_day
 from ml.backfill.findings import count_days, find_concerns, summarise
@@ -42,12 +43,17 @@ class Plan(TypedDict):
 
 
 def plan_backfill(
-    days: Sequence[Day], kafka: KafkaConnection, serving: ServingConnection, mlflow: MlflowConnection
+    days: Sequence[Day],
+    asked: Asked,
+    kafka: KafkaConnection,
+    serving: ServingConnection,
+    mlflow: MlflowConnection,
 ) -> Plan:
     """Say what running these days again would do. Reads only: nothing is landed, made, locked or moved.
 
     Args:
         days: of one pipeline and store, at least one, oldest first.
+        asked: what they would be run with.
         kafka: asked what the topic still holds.
         serving: asked what serves.
         mlflow: asked whether its alias agrees.
@@ -60,7 +66,7 @@ def plan_backfill(
     touched = touched_windows(days)
     remains = _ask(lambda: landing.survey_topic(pipeline, touched, kafka), silent) or []
     served = _ask(lambda: release.survey_production(pipeline, serving, mlflow, store), silent)
-    plans = list(Tracing(days, dict(zip(touched, remains, strict=False))).plan(served))
+    plans = list(Tracing(days, dict(zip(touched, remains, strict=False)), asked).plan(served))
     totals = count_days(plans)
     return Plan(
         pipeline=pipeline.name,
@@ -84,10 +90,12 @@ class Tracing:
     Args:
         days: of one pipeline and store, at least one, oldest first.
         remains: what the topic still holds of each window; empty if it did not say.
+        asked: what the backfill's own days would be run with.
     """
 
-    def __init__(self, days: Sequence[Day], remains: Mapping[Window, landing.Remains]) -> None:
+    def __init__(self, days: Sequence[Day], remains: Mapping[Window, landing.Remains], asked: Asked) -> None:
         self._days, self._remains = days, remains
+        self._asked = dict.fromkeys((day.window for day in days), asked)
         self._archive = Archive(days[0].pipeline, days[0].store)
         self._chains: dict[Window, Chain] = {}
 
@@ -96,7 +104,7 @@ class Tracing:
         named = {day.window for day in self._days}
         for day in self._days:
             chain, earlier = self._data(day.window), [self._data(window) for window in earlier_days(day)]
-            trace_night(chain, earlier)
+            trace_night(chain, earlier, self._asked[day.window])
             also = [one for one in earlier if one.data_is_new and one.day.window not in named]
             also = [] if chain.rejected else also
             named.update(one.day.window for one in also)
@@ -105,7 +113,8 @@ class Tracing:
     def _data(self, window: Window) -> Chain:
         if window not in self._chains:
             day = replace(self._days[0], window=window)
-            self._chains[window] = trace_data(day, self._archive, self._remains.get(window))
+            asked, remains = self._asked.get(window, Asked()), self._remains.get(window)
+            self._chains[window] = trace_data(day, self._archive, remains, asked)
         return self._chains[window]
 
 

@@ -63,9 +63,16 @@ def _differences(wanted: Identity, last: Identity) -> Iterator[str]:
 
 
 def _settings(changed: Mapping[str, tuple[Any, Any]]) -> str:
-    named = [f"{key} {was} → {today}" for key, (was, today) in list(changed.items())[:SETTINGS_NAMED]]
+    named = [
+        f"{key} {_shown(was)} → {_shown(today)}"
+        for key, (was, today) in list(changed.items())[:SETTINGS_NAMED]
+    ]
     more = len(changed) - len(named)
     return ", ".join(named) + (f" and {more} more settings" if more else "")
+
+
+def _shown(value: Any) -> Any:
+    return ABSENT if value == "" else value
 
 
 def _changed_inputs(wanted: Identity, last: Identity) -> list[str]:

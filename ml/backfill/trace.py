@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from ml import landing, validation
 from ml.backfill.archive import Archive
+from ml.backfill.asked import Asked
 from ml.backfill.chain import DATA, NEW, NOT_MADE, Chain, Link, follow
 from ml.day import Day
-from ml.decisions import Decisions
 from ml.errors import DataRejected, WindowExpired
 from ml.identities import (
     identify_anomalies,
@@ -28,16 +28,17 @@ from ml.training_window import WindowDay
 EVIDENCE = ("production", "anomalies", "drift_report", "evaluation")
 
 
-def trace_data(day: Day, archive: Archive, remains: landing.Remains | None) -> Chain:
+def trace_data(day: Day, archive: Archive, remains: landing.Remains | None, asked: Asked) -> Chain:
     """Trace a day from the topic to its anomalies.
 
     Args:
         day: which.
         archive: of its pipeline.
         remains: what the topic still holds of it; None if that is not known.
+        asked: what the day would be run with.
     """
-    chain = Chain(day, archive)
-    chain.look("offsets", (), identify_offsets)
+    chain = Chain(day, archive, asked.decide(day, remains))
+    chain.look("offsets", (), lambda day: identify_offsets(day, chain.decision))
     examples = chain.look("examples", ("offsets",), identify_examples)
     if examples.outcome == NEW:
         _check_remains(chain, remains)
@@ -50,14 +51,15 @@ def trace_data(day: Day, archive: Archive, remains: landing.Remains | None) -> C
     return chain
 
 
-def trace_night(chain: Chain, earlier: Sequence[Chain]) -> None:
+def trace_night(chain: Chain, earlier: Sequence[Chain], asked: Asked) -> None:
     """Trace the rest of a day's night.
 
     Args:
         chain: of the day, traced to its anomalies.
         earlier: the other days of its training window, oldest first, traced likewise.
+        asked: what the day would be run with.
     """
-    chain.look("production", (), identify_production)
+    chain.look("production", (), lambda day: identify_production(day, asked.refresh_production))
     chain.look("drift_report", ("statistics", "production"), identify_drift_report)
     chain.links["training_window"] = _training_window(chain, earlier)
     chain.look("model", ("training_window",), identify_model)
@@ -69,7 +71,7 @@ def trace_night(chain: Chain, earlier: Sequence[Chain]) -> None:
 
 def _check_remains(chain: Chain, remains: landing.Remains | None) -> None:
     """The day would have to be landed: give it up if the topic is known not to hold it any more."""
-    if remains is None or remains.is_whole or Decisions.of(chain.day).standing.accept_gap:
+    if remains is None or remains.is_whole or chain.decision.accept_gap:
         return
     lost = f", {remains.lost:.0%} of it lost" if remains.lost else ""
     removal = chain.removal()

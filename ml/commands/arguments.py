@@ -44,7 +44,11 @@ def add_days(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 def add_night(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Which night, what is tried, and the reasons that a person may have to do it otherwise."""
-    add_what_if(add_day(add_pipeline(parser)))
+    return add_reasons(add_what_if(add_day(add_pipeline(parser))))
+
+
+def add_reasons(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The reasons that a person may have to do a night otherwise."""
     for option, meaning in REASONS.items():
         parser.add_argument(option, default="", metavar="REASON", help=meaning)
     return parser

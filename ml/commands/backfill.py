@@ -11,12 +11,16 @@ from typing import Any
 from ml import steps
 from ml.artifact import Window, digest_of
 from ml.code_version import code_digest
-from ml.commands.arguments import add_days, add_pipeline, add_what_if
+from ml.commands.arguments import add_days, add_pipeline, add_reasons, add_what_if
 from ml.commands.connections import kafka, mlflow, serving
 from ml.errors import Interrupted, RetrainingError
 from ml.replay import Replay, replay_nights
 
 KEY_LENGTH = 8
+AIRFLOWS_CHOICE = (
+    "Which of these days Airflow would run depends on --reprocess-behavior and on the runs that they have: "
+    "the DAG backfill_<pipeline> asks it."
+)
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +30,7 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser("backfill", help="Run some days again: plan it, run it, report it.")
     group = parser.add_subparsers(required=True, metavar="plan|run|report")
     plan = group.add_parser("plan", help="print it day by day; nothing is run or moved")
-    add_what_if(add_days(add_pipeline(plan))).set_defaults(command=plan_backfill)
+    add_reasons(add_what_if(add_days(add_pipeline(plan)))).set_defaults(command=plan_backfill)
     plan.add_argument("--json", action="store_true", help="for machines")
     run = group.add_parser("run", help="walk the nights one after the other, and report them to MLflow")
     add_what_if(add_days(add_pipeline(run))).set_defaults(command=run_backfill)
@@ -41,13 +45,17 @@ def plan_backfill(chosen: argparse.Namespace) -> str:
     """Say what running some days again would do."""
     plan = steps.plan_backfill(
         chosen.pipeline,
-        str(chosen.first),
-        str(chosen.last),
+        (str(chosen.first), str(chosen.last)),
+        {
+            "accept_gap": chosen.accept_gap,
+            "refresh_landing": chosen.refresh,
+            "refresh_production": chosen.refresh_production,
+        },
         kafka=kafka(),
         serving=serving(),
         mlflow=mlflow(),
     )
-    return json.dumps(plan, indent=2) if chosen.json else steps.render_plan(plan)
+    return json.dumps(plan, indent=2) if chosen.json else f"{steps.render_plan(plan)}\n{AIRFLOWS_CHOICE}"
 
 
 def run_backfill(chosen: argparse.Namespace) -> str:

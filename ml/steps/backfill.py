@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from ml.artifact import Window
 from ml.connections import KafkaConnection, MlflowConnection, ServingConnection
 from ml.day import Day
+from ml.decisions import refuse_in_what_if
 from ml.errors import Misconfigured
 from ml.pipelines import load_pipeline
 from ml.store import Store
@@ -16,8 +18,8 @@ from ml.store import Store
 
 def plan_backfill(
     pipeline: str,
-    first: str,
-    last: str,
+    days: Sequence[str],
+    asked: Mapping[str, str] | None = None,
     *,
     kafka: KafkaConnection,
     serving: ServingConnection,
@@ -27,8 +29,9 @@ def plan_backfill(
 
     Args:
         pipeline: the pipeline's name.
-        first: the first day in the pipeline's time zone, YYYY-MM-DD.
-        last: the last day.
+        days: the first and the last day in the pipeline's time zone, YYYY-MM-DD.
+        asked: reasons that the days would be run with: ``accept_gap``, ``refresh_landing``,
+            ``refresh_production``; empty ones are none.
         kafka: asked what the topic still holds.
         serving: asked what serves.
         mlflow: asked whether its alias agrees.
@@ -37,14 +40,18 @@ def plan_backfill(
         A `ml.backfill.plan.Plan`. What does not answer is a finding in it.
 
     Raises:
-        Misconfigured: if the days are no days, are in the wrong order or are not over.
+        Misconfigured: if the days are no days, are in the wrong order or are not over, or if a what-if is
+            asked to decide about a landing.
     """
     from ml import backfill
 
+    reasons, (first, last) = backfill.Asked(**(asked or {})), days
     windows = backfill_windows(first, last, load_pipeline(pipeline).landing.time_zone)
     some_day = Day.of(pipeline, **windows[0].as_json())
-    days = [replace(some_day, window=window) for window in windows]
-    return dict(backfill.plan_backfill(days, kafka, serving, mlflow))
+    if reasons.accept_gap or reasons.refresh_landing:
+        refuse_in_what_if(some_day)
+    planned = [replace(some_day, window=window) for window in windows]
+    return dict(backfill.plan_backfill(planned, reasons, kafka, serving, mlflow))
 
 
 def render_plan(plan: dict[str, Any]) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from ml.artifact import Artifact
 from ml.connections import KafkaConnection
 from ml.day import Day
-from ml.decisions import Decision, Decisions, deciding
-from ml.errors import Misconfigured, WindowExpired
+from ml.decisions import Decision, Decisions, deciding, refuse_in_what_if
+from ml.errors import WindowExpired
 from ml.identities import identify_examples, identify_offsets
 from ml.manifest import Identity
 from ml.removal import find_removal
@@ -54,7 +54,7 @@ def land_examples(
 
     day = Day.of(pipeline, start, end)
     if accept_gap or refresh:
-        _refuse_in_what_if(day)
+        refuse_in_what_if(day)
         examples = _decide(day, accept_gap, refresh, kafka)
     else:
         examples = _land(day, Decisions.of(day).standing, kafka)
@@ -115,14 +115,6 @@ def _land_offsets(day: Day, identity: Identity, decision: Decision, kafka: Kafka
         identify_examples(day, offsets),
         lambda draft: landing.land_examples(day.pipeline, day.window, source, draft),
     )
-
-
-def _refuse_in_what_if(day: Day) -> None:
-    if day.variant:
-        raise Misconfigured(
-            f"the what-if {day.variant['name']} cannot decide how {day.name} is landed: that holds for every "
-            "later landing of the day. Decide it in a normal run, without --what-if; the what-if follows."
-        )
 
 
 def _earlier_days(day: Day) -> landing.EarlierDays:

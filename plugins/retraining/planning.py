@@ -6,26 +6,39 @@ import json
 import logging
 import shlex
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from airflow.sdk import Context
 
 from retraining.operators import StepOperator
 
-REPROCESS_BEHAVIORS = ("none", "failed", "completed")
+# What a backfill does with days that have a run → the states of runs that Airflow leaves alone, None for any.
+LEFT_ALONE: dict[str, list[str] | None] = {
+    "none": None,
+    "failed": ["queued", "running", "success"],
+    "completed": ["queued", "running"],
+}
+REPROCESS_BEHAVIORS = tuple(LEFT_ALONE)
+REASONS = ("accept_gap", "refresh_landing", "refresh_production")
 BREAK = " \\\n    "  # the log shows a long line in part; the shell takes these as one
 
 log = logging.getLogger(__name__)
 
 
 class PlanOperator(StepOperator):
-    """Runs the planning step, shows the plan in the log, and says how to start the backfill."""
+    """Runs the planning step, shows the plan in the log, and says how to start the backfill.
+
+    The step knows the store, and not which days have a run. So Airflow is asked here, and what it would leave
+    alone is said in the plan's words.
+    """
 
     def execute(self, context: Context) -> Any:
         """Return the plan and, as ``command``, what starts it."""
         plan = super().execute(context)
         from ml import steps
 
+        plan = name_days_left_alone(plan, context)
         options = _options(plan, context["params"])
         log.info("%s", steps.render_plan(plan))
         log.info(
@@ -38,6 +51,27 @@ class PlanOperator(StepOperator):
         return {**plan, "command": backfill_command(plan, context["params"])}
 
 
+def name_days_left_alone(plan: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """The plan with ``left_alone``, the days that Airflow would not run, and with a sentence about them."""
+    behavior, ask = context["params"]["reprocess_behavior"], context["ti"].get_dr_count
+    left_alone = [
+        day["day"]
+        for day in plan["days"]
+        if ask(
+            dag_id=f"retrain_{plan['pipeline']}",
+            logical_dates=[datetime.fromisoformat(day["window"]["start"])],
+            states=LEFT_ALONE[behavior],
+        )
+    ]
+    said = ""
+    if left_alone:
+        said = (
+            f" But with --reprocess-behavior {behavior} Airflow leaves {len(left_alone)} of them alone, for "
+            f"the runs that they have: {', '.join(left_alone)}."
+        )
+    return {**plan, "left_alone": left_alone, "summary": plan["summary"] + said}
+
+
 def backfill_command(plan: Mapping[str, Any], params: Mapping[str, Any]) -> str:
     """The ``airflow`` command that runs a plan.
 
@@ -47,7 +81,7 @@ def backfill_command(plan: Mapping[str, Any], params: Mapping[str, Any]) -> str:
     Args:
         plan: as the planning step returned it.
         params: ``reprocess_behavior``, ``max_active_runs``, ``run_backwards``, ``what_if`` and
-            ``what_if_settings``.
+            ``what_if_settings``, and the reasons.
     """
     return shlex.join(word for words in _options(plan, params) for word in words)
 
@@ -67,5 +101,5 @@ def _options(plan: Mapping[str, Any], params: Mapping[str, Any]) -> list[list[st
 
 def _conf(params: Mapping[str, Any]) -> dict[str, Any]:
     """Never left out: a day's run would keep the parameters of an earlier what-if."""
-    given = ("what_if", "what_if_settings") if params["what_if"] else ()
-    return {name: params[name] for name in given}
+    what_if = ("what_if", "what_if_settings") if params["what_if"] else ()
+    return {name: params[name] for name in (*what_if, *(reason for reason in REASONS if params[reason]))}

@@ -13,6 +13,7 @@ import pytest
 
 from ml import identities
 from ml.artifact import Artifact, Window
+from ml.backfill.asked import Asked
 from ml.backfill.day_plan import DayPlan
 from ml.backfill.plan import Tracing
 from ml.config import Pipeline
@@ -89,11 +90,12 @@ class Nights:
         last: int,
         remains: dict[int, Remains] | None = None,
         served: Served | None = NOTHING_SERVED,
+        asked: Asked = Asked(),  # noqa: B008 - frozen
     ) -> list[DayPlan]:
         """Plan from the first to the last day with the settings of now."""
         days = [self._day(day) for day in range(first, last + 1)]
         left = {self.window(day): what for day, what in (remains or {}).items()}
-        return list(Tracing(days, left).plan(served))
+        return list(Tracing(days, left, asked).plan(served))
 
     def try_out(self, name: str) -> None:
         """Go on as the what-if of this name."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ml.backfill.asked import Asked
 from ml.backfill.day_plan import DayPlan
 from ml.backfill.findings import count_days, find_concerns, summarise
 from ml.day import Day
@@ -386,3 +387,62 @@ def test_an_alias_that_disagrees_is_a_finding(nights: Nights) -> None:
     [concern] = find_concerns(nights.plan(1, 1), Served(20260309001, nights.window(0).end, aliased=False))
 
     assert "would stop at resolve_production" in concern
+
+
+PARTLY = Remains("partly expired", 0.4, 600)
+
+
+def test_a_gap_that_would_be_accepted_is_landed_and_what_that_decides_is_said(nights: Nights) -> None:
+    nights.run(0)
+    left = {1: PARTLY}
+    [refused] = nights.plan(1, 1, remains=left)
+
+    plans = nights.plan(0, 1, remains={0: GONE, **left}, asked=Asked(accept_gap="broker outage"))
+
+    assert refused["rejected"] == "WindowExpired"
+    assert [plan["rejected"] for plan in plans] == ["", ""]
+    assert [made(plan)[:1] for plan in plans] == [[], ["offsets"]]
+    assert [plan["decision"] for plan in plans] == [{}, {"accept_gap": "broker outage"}]
+    [concern] = find_concerns(plans, NOTHING_SERVED)
+    assert concern.startswith("2026-03-11 would be landed with what the topic still holds, and stay so")
+
+
+def test_days_that_would_be_refreshed_are_landed_anew_and_no_day_before_them(nights: Nights) -> None:
+    nights.run(1)
+    asked = Asked(refresh_landing="a delayed batch")
+
+    [plan] = nights.plan(1, 1, remains={0: COMPLETE, 1: COMPLETE}, asked=asked)
+
+    assert made(plan) == [kind for kind in EVERYTHING if kind != "production"]
+    assert causes(plan) == {"offsets": "decision.refresh (none) → a delayed batch"}
+    assert (plan["decision"], plan["also_lands"]) == ({"refresh": "a delayed batch"}, [])
+
+
+def test_a_refreshment_that_the_day_had_is_none_again(nights: Nights) -> None:
+    day = Day(nights.pipeline, nights.window(1), nights.store)
+    with deciding(day) as decisions:
+        decisions.adding("refresh", "a delayed batch").save()
+    nights.run(1)
+
+    assert made(nights.plan(1, 1, asked=Asked(refresh_landing="a delayed batch"))[0]) == []
+
+
+def test_a_refreshment_of_a_day_that_the_topic_has_lost_is_refused(nights: Nights) -> None:
+    nights.run(1)
+    left, late = {1: PARTLY}, Asked(refresh_landing="late")
+
+    [plan] = nights.plan(1, 1, remains=left, asked=late)
+    [accepted] = nights.plan(1, 1, remains=left, asked=replace(late, accept_gap="it will do"))
+
+    assert (plan["rejected"], accepted["rejected"]) == ("WindowExpired", "")
+    assert accepted["decision"] == {"refresh": "late", "accept_gap": "it will do"}
+
+
+def test_what_would_be_judged_anew_trains_nothing(nights: Nights) -> None:
+    nights.run(1)
+
+    [plan] = nights.plan(1, 1, asked=Asked(refresh_production="rolled back on 12 March"))
+
+    assert made(plan) == ["production", "drift_report", "evaluation", "blessing"]
+    assert causes(plan) == {"production": "refresh (none) → rolled back on 12 March"}
+    assert count_days([plan])["to_recompute"] == 1
