@@ -42,6 +42,8 @@ STEPS = [
     "push_model",
 ]
 ASK, WAITING = "ask_for_approval", "awaiting_input"
+# Who tells of a run that failed without a word, and what a task that has told leaves its word under.
+TELLER, TOLD = "tell_of_failed_runs", "told"
 NIGHT_SECONDS = 900
 PAUSE_SECONDS = 0.5
 

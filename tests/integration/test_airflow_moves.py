@@ -48,7 +48,7 @@ from tests.integration.airflow_moves import (
     running_moves,
     running_stage,
 )
-from tests.integration.airflow_nights import ASK, RECORDS, Run, World, processes_of
+from tests.integration.airflow_nights import ASK, RECORDS, TELLER, Run, World, processes_of
 from tests.integration.canaries import CanaryPlace
 from tests.integration.moving import Step, asking
 from tests.integration.publishing import Place
@@ -69,7 +69,6 @@ MANY, FEW = 120, 20
 ALERT_SECONDS = 120
 # What each track says of every row, where about one in ten is clicked.
 SCORES = {"stable": 0.1, "canary": 0.9}
-TELLER = "tell_of_failed_runs"
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,8 @@ from tests.integration.airflow_nights import (
     ASK,
     RECORDS,
     STEPS,
+    TELLER,
+    TOLD,
     Run,
     World,
     copy_pipeline,
@@ -384,9 +386,11 @@ def test_a_missing_connection_stops_the_night_at_once_and_says_what_to_add(world
     assert run.get()["state"] == "failed"
     assert run.states["land_examples"] == "failed"
     assert run.tasks["land_examples"]["try_number"] == 1
-    assert "Add it under Admin > Connections or as AIRFLOW_CONN_KAFKA_NOWHERE" in run.log_text(
-        "land_examples"
-    )
+    told = run.output("land_examples", TOLD)
+    assert told.startswith(f"retrain_lost, night of {LAST}: stopped at land_examples: ")
+    assert "Add it under Admin > Connections or as AIRFLOW_CONN_KAFKA_NOWHERE" in told
+    assert told in run.log_text("land_examples")
+    assert [teller.run_id for teller in world.runs(TELLER) if "retrain_lost" in teller.run_id] == []
 
 
 def test_a_training_that_is_marked_as_failed_ends_its_workers(world: World) -> None:
