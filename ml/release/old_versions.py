@@ -26,7 +26,7 @@ from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import Unavailable
 from ml.release.golden_version import kept_versions
 from ml.release.history import rolled_back
-from ml.release.production import Records, publication_lock
+from ml.release.production import Records, publication_locks
 from ml.release.server import ModelServer
 from ml.release.staging import forget_lost_tries, unstage
 
@@ -84,8 +84,7 @@ def remove_versions(
         Misconfigured: as in `survey_versions`.
     """
     with ExitStack() as locks:
-        for name in sorted({publication_lock(server) for server in servers}):
-            locks.enter_context(records.store.lock(name))
+        locks.enter_context(publication_locks(records.store, servers))
         opened = locks.enter_context(_opened(records, servers))
         survey = _survey(records, opened, in_use)
         for server in opened:

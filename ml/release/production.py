@@ -7,6 +7,8 @@ the ledger knows the one case in which it may not: a push that was lost between 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +33,19 @@ log = logging.getLogger(__name__)
 def publication_lock(serving: ServingConnection) -> str:
     """The name of the lock on a model server's config: whoever reads, compares and writes it holds it."""
     return f"release/{digest_of(str(serving.config_file.absolute()))[:16]}"
+
+
+@contextmanager
+def publication_locks(store: Store, servers: Sequence[ServingConnection]) -> Iterator[None]:
+    """Hold the publication lock of each server; the first server is stable's, and its lock is taken last.
+
+    Who has stable's lock waits for no other: a canary's server may hang, and its lock with it, while users
+    must be able to go back. So no server may be stable's for one pipeline and a canary's for another.
+    """
+    with ExitStack() as held:
+        for name in dict.fromkeys(map(publication_lock, reversed(servers))):
+            held.enter_context(store.lock(name))
+        yield
 
 
 def resolve_production(

@@ -115,11 +115,19 @@ class Publication(LabelMove):
             WrongAnswers: if it answers otherwise than offline.
             Unavailable: if server or registry do not answer, or not in time.
         """
+        self.prepare()
+        self.commit()
+
+    def prepare(self) -> None:
+        """Have it loaded and asked, beside what serves; undo that if it fails. Raises as `run`."""
         try:
             self._do(PREPARATION)
         except Exception:
             self._withdraw()
             raise
+
+    def commit(self) -> None:
+        """Let users have it. Raises Unavailable, after which the next try goes on."""
         self._do(COMMITMENT)
 
     def stage(self) -> None:

@@ -28,22 +28,30 @@ def route_file(pipeline: Pipeline, serving: ServingConnection) -> Path:
     return serving.models_dir / ROUTES / f"{pipeline.serving.model}.json"
 
 
+def route_lock(pipeline: Pipeline) -> str:
+    """The name of the lock on whose share it is; nobody holds it while a server is asked."""
+    return f"{pipeline.name}/route"
+
+
 def read_share(pipeline: Pipeline, serving: ServingConnection) -> float:
     """The share of users whom the canary answers; 0 if no share was ever set.
 
     Raises:
         Misconfigured: if the route is not one that `set_share` wrote.
     """
-    path = route_file(pipeline, serving)
-    if not path.exists():
-        return 0.0
+    return _read(pipeline, serving)[0]
+
+
+def read_salt(pipeline: Pipeline, serving: ServingConnection) -> str:
+    """The version whose users the canary's are, in words; empty if it has none.
+
+    It has none either if the route cannot be read: the router sends them to stable then.
+    """
     try:
-        return float(json.loads(path.read_text())["share"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise Misconfigured(
-            f"{path} is not a route ({error!r}), so the router lets stable answer everybody. Expected JSON "
-            "with a share: delete the file, or set the share anew."
-        ) from error
+        return _read(pipeline, serving)[1]
+    except Misconfigured as error:
+        log.warning("%s", error)
+        return ""
 
 
 def set_share(
@@ -95,6 +103,20 @@ def close_stray_share(pipeline: Pipeline, serving: ServingConnection, on_trial: 
     """Let stable answer everybody if no version is on trial."""
     if on_trial is None and route_file(pipeline, serving).exists():
         set_share(pipeline, serving, 0.0)
+
+
+def _read(pipeline: Pipeline, serving: ServingConnection) -> tuple[float, str]:
+    path = route_file(pipeline, serving)
+    if not path.exists():
+        return 0.0, ""
+    try:
+        route = json.loads(path.read_text())
+        return float(route["share"]), str(route["salt"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Misconfigured(
+            f"{path} is not a route ({error!r}), so the router lets stable answer everybody. Expected JSON "
+            "with share and salt: delete the file, or set the share anew."
+        ) from error
 
 
 def _tracks(pipeline: Pipeline) -> dict[str, Any]:

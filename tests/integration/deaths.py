@@ -17,7 +17,7 @@ FOLLOW = (TAG, RUN_TAG, TAG, HEAD_TAG, ALIAS)
 # The version that is left is tagged besides.
 FOLLOW_BACK = (TAG, RUN_TAG, TAG, TAG, RUN_TAG, HEAD_TAG, ALIAS)
 NOTE = (TAG, TAG, RUN_TAG, HEAD_TAG)
-END = (ROUTE, "mlflow.MlflowClient.delete_registered_model_alias", *APPLY)
+END = (ROUTE, "mlflow.MlflowClient.delete_registered_model_alias")
 # A process that is killed before a file is synced leaves the same as one that is killed after it.
 SYNC = "ml.release.chain.sync"
 PUBLISH = (
@@ -31,8 +31,8 @@ PUBLISH = (
 MOVES = {
     "push": (*PUBLISH, SEAL),
     "start": (*PUBLISH, ROUTE, SEAL),
-    "promote": (*STAGE, *APPLY, *SAY, *APPLY, *FOLLOW, *SAY, *END),
-    "withdraw": (ROUTE, *SAY, *END, *NOTE),
+    "promote": (*STAGE, *APPLY, *SAY, *APPLY, *FOLLOW, *SAY, *END, *APPLY),
+    "withdraw": (ROUTE, *SAY, *END, *NOTE, *APPLY),
     "rollback": (ROUTE, *STAGE, *APPLY, *SAY, *APPLY, *FOLLOW_BACK, *SAY),
 }
 

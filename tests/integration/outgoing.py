@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
+from ml.connections import ServingConnection
 from ml.housekeeping import House, housekeep
 from ml.release.server import ModelServer
 from tests.integration.canaries import CanaryPlace
@@ -20,9 +21,9 @@ def load(place: Place, version: int) -> None:
         server.rest.await_available(version, 60, None)
 
 
-def loaded(place: Place) -> list[int]:
-    """The versions that users' model server has loaded, by its own word."""
-    with ModelServer(place.serving, place.model) as server:
+def loaded(place: Place, on: ServingConnection | None = None) -> list[int]:
+    """The versions that a model server has loaded by its own word, by default users' own."""
+    with ModelServer(on or place.serving, place.model) as server:
         return sorted(number for number, state in server.rest.states().items() if state.name == "AVAILABLE")
 
 

@@ -16,10 +16,10 @@ from functools import partial
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import Misconfigured
 from ml.release.ledger import Move
-from ml.release.production import Records
+from ml.release.production import Records, publication_lock
 from ml.release.rollback import RolledBack, WayBack
 from ml.release.rollout.tracks import Tracks
-from ml.release.rollout.trial import end_trial, find_own_trial
+from ml.release.rollout.trial import end_trial, find_own_trial, unload_canary
 from ml.release.server import ModelServer
 from ml.release.staging import WARMUP, stage
 from ml.release.versions import Version
@@ -55,7 +55,10 @@ def promote_canary(
         Unavailable: if stable's server does not answer.
     """
     setting = records.pipeline.serving
-    with tracks.lock(records.store), ModelServer(tracks.stable, setting.model) as server:
+    with (
+        records.store.lock(publication_lock(tracks.stable)),
+        ModelServer(tracks.stable, setting.model) as server,
+    ):
         served = records.served(server.rest)
         version = _admit(verdict, served, records)
         plan = _plan(verdict.wish, version, served, records)
@@ -63,12 +66,13 @@ def promote_canary(
         if not way.is_done():
             way.run()
         end_trial(version.number, records, tracks, mlflow)
+    unload_canary(version.number, records, tracks)
     return RolledBack(version.number, way.move.previous, way.aliased, way.difference)
 
 
 @dataclass(kw_only=True)
 class Promotion(WayBack):
-    """One promotion, under the locks of both servers.
+    """One promotion, under the lock of stable's server.
 
     Attributes:
         tried_on: the canary's model server.

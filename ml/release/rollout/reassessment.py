@@ -18,7 +18,7 @@ from ml.artifact import Artifact
 from ml.connections import MlflowConnection
 from ml.errors import Misconfigured
 from ml.release.ledger import MAX_REASON, Move
-from ml.release.production import Records
+from ml.release.production import Records, publication_lock
 from ml.release.rollout.tracks import Tracks, canary_of
 from ml.release.rollout.trial import find_trial
 from ml.release.run_labels import MAX_TAG, shorten
@@ -57,7 +57,7 @@ def record_realised(
     Args:
         realised: the judgement.
         records: numbers and ledger.
-        tracks: the servers, for their locks alone.
+        tracks: the servers; the lock of stable's is that of the ledger.
         mlflow: where the registry is.
         who: the DAG run, or the user of the operating system.
 
@@ -66,7 +66,7 @@ def record_realised(
         Misconfigured: if one of the versions is not this store's.
     """
     content = records.store.read_json(realised)
-    with tracks.lock(records.store):
+    with records.store.lock(publication_lock(tracks.stable)):
         for trial in content["trials"]:
             _note(trial, realised, records, who)
         said = [_describe(trial, records) for trial in content["trials"]]

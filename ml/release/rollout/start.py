@@ -7,19 +7,22 @@ at the end: the router gives the canary its share. Stable's label stays, and so 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from ml.connections import MlflowConnection, ServingConnection
-from ml.errors import Withheld
+from ml.errors import Unavailable, Withheld
 from ml.release.ledger import Ledger
 from ml.release.model_config import Entry
-from ml.release.production import Records
-from ml.release.publication import COMMITMENT, Publication, Published
+from ml.release.production import Records, publication_lock
+from ml.release.publication import Publication, Published
 from ml.release.push import Push
 from ml.release.registry import Registry
 from ml.release.rollout.tracks import Tracks, canary_of
 from ml.release.rollout.trial import find_trial
-from ml.release.router import set_share
+from ml.release.router import route_lock, set_share
 from ml.release.server import ModelServer
 from ml.release.tracking import open_mlflow
 from ml.release.versions import Version
@@ -33,7 +36,8 @@ def start_canary(
     """Show a blessed version to the canary's share of the users if the fence lets it through.
 
     A version on trial whose watermark is older makes room: the newer one draws other users. To repeat a
-    start that was lost goes on with it.
+    start that was lost goes on with it. While the canary's server loads, stable's lock is free, and users
+    can go back; what has changed by then is seen under both locks, before the label moves.
 
     Raises:
         Withheld: as in a publication, or if a version that is as new is on trial already.
@@ -43,22 +47,35 @@ def start_canary(
     setting, store = records.pipeline.serving, records.store
     version = records.versions.allot(push.model, store.manifest(push.model).identity.window)
     with (
-        tracks.lock(store),
         ModelServer(tracks.stable, setting.model) as stable,
         ModelServer(tracks.canary, setting.model) as server,
         open_mlflow(mlflow) as client,
     ):
         registry = Registry(client, setting.model)
         registry.find_logged(push.model["digest"])
-        served = records.settle(stable.rest, registry)
-        if served is not None and served.number == version.number:
-            log.info("version %d is served to all already", version.number)
-            return Published(version, {})
-        _check(version, judged_against, served, records)
-        previous = _previous(version, records, server)
-        start = CanaryStart(push, records, server, registry, version, previous, router=tracks.stable)
-        start.run()
-    return Published(version, start.differences)
+        start = partial(CanaryStart, push, records, server, registry, version, router=tracks.stable)
+        with store.lock(publication_lock(tracks.stable)):
+            if not _is_due(version, judged_against, records.settle(stable.rest, registry), records):
+                return Published(version, {})
+        with store.lock(publication_lock(tracks.canary)):
+            preparation = start(_previous(version, records, server))
+            preparation.prepare()
+        with tracks.lock(store):
+            commitment = start(_previous(version, records, server))
+            with commitment.undone_if_withheld():
+                is_due = _is_due(version, judged_against, records.settle(stable.rest, registry), records)
+            if is_due:
+                commitment.commit()
+    return Published(version, preparation.differences)
+
+
+def _is_due(version: Version, judged_against: int | None, served: Version | None, records: Records) -> bool:
+    """Whether it may be shown; False if all users have it already."""
+    if served is not None and served.number == version.number:
+        log.info("version %d is served to all already", version.number)
+        return False
+    _check(version, judged_against, served, records)
+    return True
 
 
 def _check(version: Version, judged_against: int | None, served: Version | None, records: Records) -> None:
@@ -83,7 +100,7 @@ def _previous(version: Version, records: Records, server: ModelServer) -> int | 
 
 @dataclass(kw_only=True)
 class CanaryStart(Publication):
-    """One model on its way to the canary track, under the locks of both servers.
+    """One model on its way to the canary track: prepared under its server's lock, committed under both.
 
     Attributes:
         router: the connection whose directory the router reads its route from.
@@ -96,16 +113,38 @@ class CanaryStart(Publication):
         """The canary's."""
         return canary_of(self.records.pipeline).label
 
-    def run(self) -> None:
-        """Publish it to the canary's label; only what is on record there gets its share of the users."""
-        trial = find_trial(self.records)
-        if self._has_arrived():
-            self._do(COMMITMENT)
-        elif trial is None or not trial.version.number == self.version.number == self.previous:
-            super().run()
-        share = canary_of(self.records.pipeline).share
+    def prepare(self) -> None:
+        """Have it loaded and asked, unless an earlier try has come further than that."""
+        if not self._has_arrived() and not self._is_on_trial():
+            super().prepare()
+
+    def commit(self) -> None:
+        """Move the canary's label; only what is on record there gets its share of the users.
+
+        Raises:
+            Unavailable: also if somebody has unloaded the version since it was asked.
+        """
+        if not self._is_on_trial():
+            self._check_loaded()
+            super().commit()
+        share, pipeline = canary_of(self.records.pipeline).share, self.records.pipeline
         log.info("version %d: %.1f %% of the users", self.version.number, share * 100)
-        set_share(self.records.pipeline, self.router, share, self.version.number)
+        with self.records.store.lock(route_lock(pipeline)):
+            set_share(pipeline, self.router, share, self.version.number)
+
+    @contextmanager
+    def undone_if_withheld(self) -> Iterator[None]:
+        """Unload what is not to be shown any more, as things stand by now."""
+        try:
+            yield
+        except Withheld:
+            if not self._has_arrived() and not self._is_on_trial():
+                self._withdraw()
+            raise
+
+    def _is_on_trial(self) -> bool:
+        trial = find_trial(self.records)
+        return trial is not None and trial.version.number == self.version.number == self.previous
 
     def _has_arrived(self) -> bool:
         """Whether an earlier try was lost after its label had moved.
@@ -114,6 +153,14 @@ class CanaryStart(Publication):
         """
         named = self.server.rest.labelled_version(self.label)
         return self.previous != named == self.version.number
+
+    def _check_loaded(self) -> None:
+        number = self.version.number
+        if number not in self.server.entry().versions or not self.server.rest.is_available(number):
+            raise Unavailable(
+                f"version {number} was loaded for the canary's users, and somebody has unloaded it before "
+                "their label moved; users are answered as before. Try again."
+            )
 
     def moved_entry(self) -> Entry:
         """The canary that was on trial before makes room; all other versions stay loaded."""

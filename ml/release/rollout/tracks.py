@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Self
 
 from ml.config import Canary, Pipeline
 from ml.connections import ServingConnection
 from ml.errors import Misconfigured
-from ml.release.production import publication_lock
+from ml.release.production import publication_locks
 from ml.store import Store
 
 
@@ -44,14 +43,9 @@ class Tracks:
             )
         return cls(stable, canary)
 
-    @contextmanager
-    def lock(self, store: Store) -> Iterator[None]:
-        """Hold the publication lock of each server, always in the same order."""
-        names = sorted({publication_lock(self.stable), publication_lock(self.canary)})
-        with ExitStack() as held:
-            for name in names:
-                held.enter_context(store.lock(name))
-            yield
+    def lock(self, store: Store) -> AbstractContextManager[None]:
+        """Hold the publication lock of each server, stable's last."""
+        return publication_locks(store, (self.stable, self.canary))
 
 
 def canary_of(pipeline: Pipeline) -> Canary:

@@ -12,7 +12,7 @@ from ml.errors import RetrainingError, Withheld
 from ml.release.history import Line, arrivals, canary_on_trial
 from ml.release.ledger import Ledger
 from ml.release.mirror import tell_registry
-from ml.release.production import Records
+from ml.release.production import Records, publication_lock
 from ml.release.rollout.tracks import Tracks, canary_of
 from ml.release.router import set_share
 from ml.release.server import ModelServer
@@ -64,23 +64,34 @@ def find_own_trial(records: Records, version: int) -> Trial:
     return trial
 
 
-def end_trial(version: int, records: Records, tracks: Tracks, mlflow: MlflowConnection) -> bool:
-    """Leave the canary without users, then without its label, then unloaded; under the publication lock.
+def end_trial(version: int, records: Records, tracks: Tracks, mlflow: MlflowConnection) -> None:
+    """Leave the canary without users and alias, under the publication lock of stable's server.
 
-    A canary's server may be dead, and that may be why the trial ends. Its config is written all the same,
-    so that the version does not come back with it. Where this is repeated late and another version is on
-    trial by now, that one's users and alias are left alone.
-
-    Returns:
-        Whether the canary's server has taken it.
+    Where this is repeated late and another version is on trial by now, that one's users and alias are left
+    alone.
     """
     label, setting = canary_of(records.pipeline).label, records.pipeline.serving
     if find_trial(records, other_than=version) is None:
         set_share(records.pipeline, tracks.stable, 0.0)
         left = f"the registry's alias {label} is left as it is; the next canary takes it over"
         tell_registry(lambda registry: registry.drop_alias(label), setting.model, mlflow, left)
+
+
+def unload_canary(version: int, records: Records, tracks: Tracks) -> bool:
+    """Take label and version off the canary's server once no user is sent there; under that one's lock alone.
+
+    It may be dead, and that may be why the trial has ended. Its config is written all the same, so that the
+    version does not come back with it. Nobody who holds stable's lock may wait for it.
+
+    Returns:
+        Whether the canary's server has taken it.
+    """
+    label, setting = canary_of(records.pipeline).label, records.pipeline.serving
     try:
-        with ModelServer(tracks.canary, setting.model) as server:
+        with (
+            records.store.lock(publication_lock(tracks.canary)),
+            ModelServer(tracks.canary, setting.model) as server,
+        ):
             # Also if the file has it: an earlier try may have been killed before the server read it.
             entry = server.entry()
             other = None if (named := entry.labels.get(label)) == version else named

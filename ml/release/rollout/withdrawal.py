@@ -4,8 +4,8 @@
 |---|---|---|
 | share 0 | stable answers everybody, from the next request on | the next try goes on |
 | note | the ledger says who withdrew it and why, and no night pushes it again | the same |
-| label off, unload | its server has forgotten it; its files stay | the next try or move tells MLflow |
-| mirror | MLflow says so too, if it answers | the next night or the watch tells it |
+| alias off, mirror | MLflow says so too, if it answers | the next try, night or look of the watch tells it |
+| label off, unload | its server has forgotten it; its files stay | the next try unloads it |
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from ml.connections import MlflowConnection
 from ml.release.history import rolled_back
 from ml.release.ledger import Move, check_reason
 from ml.release.mirror import mirror_decision
-from ml.release.production import Records
+from ml.release.production import Records, publication_lock
 from ml.release.rollout.tracks import Tracks, canary_of
-from ml.release.rollout.trial import end_trial, find_own_trial
-from ml.release.router import set_share
+from ml.release.rollout.trial import end_trial, find_own_trial, unload_canary
+from ml.release.router import read_salt, route_lock, set_share
 from ml.release.versions import Version
 from ml.release.wish import Wish
 
@@ -27,7 +27,8 @@ def withdraw_canary(
 ) -> bool:
     """Take the canary back. To repeat it does nothing, or goes on where it was lost.
 
-    Its users go back to stable before anything is waited for: neither a lock nor a server is asked.
+    Its users go back to stable before anything is waited for: no server is asked, and no lock that anybody
+    holds while a server is asked. Its own server comes last, and nobody waits for that one's answer.
 
     Returns:
         Whether the canary's server has unloaded it; a dead one has not, and no user reaches it.
@@ -38,16 +39,23 @@ def withdraw_canary(
     """
     check_reason(wish.reason)
     if _admit(version, records):
-        set_share(records.pipeline, tracks.stable, 0.0)
-    with tracks.lock(records.store):
+        _close_own_share(version, records, tracks)
+    with records.store.lock(publication_lock(tracks.stable)):
         if found := _admit(version, records):
             label = canary_of(records.pipeline).label
             move = Move("withdraw", label, found, version, wish.who, wish.reason, evidence=wish.evidence)
             records.ledger.note(move)
-        unloaded = end_trial(version, records, tracks, mlflow)
+        end_trial(version, records, tracks, mlflow)
         withdrawn = rolled_back(records.ledger.entries())[version]
         mirror_decision(withdrawn, records.ledger, records.pipeline.serving.model, mlflow)
-        return unloaded
+    return unload_canary(version, records, tracks)
+
+
+def _close_own_share(version: int, records: Records, tracks: Tracks) -> None:
+    """Let stable answer everybody, unless the share is a newer canary's, whose trial has begun by now."""
+    with records.store.lock(route_lock(records.pipeline)):
+        if read_salt(records.pipeline, tracks.stable) == str(version):
+            set_share(records.pipeline, tracks.stable, 0.0)
 
 
 def _admit(version: int, records: Records) -> Version | None:

@@ -6,28 +6,33 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import wraps
+from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from ml.connections import MlflowConnection
-from ml.errors import Misconfigured, StoreCorrupted
+from ml.errors import Misconfigured, StoreCorrupted, Unavailable
 from ml.release.golden_version import readmit, set_golden
-from ml.release.model_config import read_config, with_entry, write_config
+from ml.release.model_config import Entry, read_config, with_entry, write_config
+from ml.release.production import publication_lock
 from ml.release.reconciliation import reconcile
 from ml.release.registry import Registry
 from ml.release.rollout.trial import find_last_trial
-from ml.release.router import read_share
+from ml.release.router import read_salt, read_share
 from ml.release.server import ModelServer
 from ml.release.tracking import open_mlflow
 from ml.release.wish import Wish
 from tests.integration.outgoing import load, loaded
+from tests.integration.publishing import day_of
 from tests.ml.release.fence_machine import FenceMachine
-from tests.ml.release.histories import CALM, QUEUED, Finding, World, opened_world
+from tests.ml.release.histories import CALM, QUEUED, Finding, Run, World, opened_world
 from tests.ml.release.mishaps import Mishap
 from tests.ml.release.rollout_machine import RolloutMachine
 from tests.ml.release.watch_machine import WatchMachine
@@ -381,3 +386,113 @@ def test_a_start_that_was_lost_after_it_took_the_place_of_another_canary_goes_on
 
     assert history.trial is not None
     assert history.trial.version.number == history.on_canary
+
+
+def after(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[], object]) -> None:
+    """Do something once, right after a function has returned for the first time."""
+    owner, attribute = name.rsplit(".", 1)
+    function, acts = pkgutil.resolve_name(name), iter([act])
+
+    @wraps(function)
+    def then_act(*arguments: Any, **settings: Any) -> Any:
+        result = function(*arguments, **settings)
+        if act := next(acts, None):
+            act()
+        return result
+
+    monkeypatch.setattr(pkgutil.resolve_name(owner), attribute, then_act)
+
+
+def after_a_promotion(world: World) -> tuple[RolloutMachine, Run, int]:
+    """Two versions have served, the canary has a server of its own, and a third waits for its push."""
+    history = after_a_start(world, "two")
+    history.promote(history.verdict(0))
+    first = history.numbers[history.judged[0].digest]
+    return history, history.run(3, BLESSED, QUEUED), first
+
+
+def go_back_at_once(history: RolloutMachine) -> None:
+    """Go back if nobody has to be waited for."""
+    with history.place.store.lock_if_free(publication_lock(history.place.serving)) as free:
+        assert free
+    assert history.go_back(Wish("previous", "for a test", "somebody"), None) == "done"
+
+
+def test_users_go_back_while_the_canarys_server_loads_and_what_it_has_loaded_is_not_shown(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history, third, first = after_a_promotion(world)
+    loads = "ml.release.rest.RestServer.await_available"
+    after(monkeypatch, loads, lambda: go_back_at_once(history))
+
+    assert history.outcome_of(lambda: history.publish(third), None) == "withheld"
+
+    assert (history.serving, history.on_canary, history.trial) == (first, None, None)
+    assert loaded(history.place, world.canary.connection) == []
+    assert read_share(history.place.pipeline, history.place.serving) == 0
+
+
+@pytest.mark.parametrize("decision", ["promote", "withdraw"])
+def test_users_go_back_while_the_canarys_server_unloads(
+    world: World, decision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history, third, first = after_a_promotion(world)
+    history.push(third, None)
+    canary = history.on_canary
+    assert canary is not None
+    applied, unloads = ModelServer.apply, "ml.release.server.ModelServer.apply"
+    models = world.canary.connection.models_dir
+
+    def go_back_meanwhile(server: ModelServer, entry: Entry, seconds: float) -> None:
+        if "canary" not in entry.labels and models in server.directory(0).parents:
+            monkeypatch.setattr(unloads, applied)
+            go_back_at_once(history)
+        applied(server, entry, seconds)
+
+    monkeypatch.setattr(unloads, go_back_meanwhile)
+    if decision == "promote":
+        history.promote(history.verdict(0))
+    else:
+        history.withdraw(canary)
+
+    assert ModelServer.apply is applied
+    assert history.serving == (history.numbers[history.judged[1].digest] if decision == "promote" else first)
+    assert history.on_canary is None
+    assert read_share(history.place.pipeline, history.place.serving) == 0
+
+
+def test_a_withdrawal_that_comes_late_leaves_the_newer_canary_its_users(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = after_a_start(world, "two")
+    older = history.on_canary
+    assert older is not None
+    after(monkeypatch, "ml.release.rollout.withdrawal._admit", lambda: history.run(3, BLESSED, CALM))
+
+    assert history.outcome_of(lambda: history.withdraw(older), None) == "withheld"
+
+    newer = history.on_canary
+    assert newer is not None
+    assert newer > older
+    assert read_share(history.place.pipeline, history.place.serving) == 0.5
+    assert read_salt(history.place.pipeline, history.place.serving) == str(newer)
+
+
+def test_a_version_that_somebody_unloads_before_its_label_moves_is_loaded_by_the_next_try(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history, third, _ = after_a_promotion(world)
+    number = history.records.versions.allot(third.prepared["model"], day_of(third.day)).number
+
+    def unload() -> None:
+        with ModelServer(world.canary.connection, history.place.model) as server:
+            server.apply(server.entry().without(number, "canary", None), 60)
+
+    after(monkeypatch, "ml.release.publication.Publication.prepare", unload)
+    with pytest.raises(Unavailable, match=f"version {number} was loaded .* and somebody has unloaded it"):
+        history.publish(third)
+    assert history.trial is None
+
+    history.push(third, None)
+
+    assert history.on_canary == number
