@@ -22,7 +22,7 @@ const NO_ROUTE = {share: 0, salt: '', header: '', stable: {label: 'stable'}, can
 /* What the request itself is to blame for; every track would answer the same. */
 const REFUSED = {rest: ['400', '413', '415'], grpc: ['3', '11']};
 
-/* A mistake of this script is the router's failure: the log has no track then, and mtail counts it as the router's own. */
+/* A mistake of this script is the router's own failure: mtail knows it by 500 without an answer. */
 function predictOverRest(r) {
     r.variables.face = 'rest';
     answerOverRest(r).catch(error => fail(r, error));
@@ -35,6 +35,7 @@ function predictOverGrpc(r) {
 
 function fail(r, error) {
     r.error(`a mistake in the router: ${error.stack || error}`);
+    note(r, {answer: ''});
     r.return(500, JSON.stringify({error: 'The router has failed; its error log says why.'}));
 }
 
@@ -83,8 +84,14 @@ async function predict(r, model, route, ask, rows) {
     if (route.canary) {
         r.variables.canary_server = route.canary.server;
     }
+    /* All that is logged of a user who leaves meanwhile. */
+    note(r, {model: model, track: track, answered_by: track});
     const first = await ask(track);
-    const answer = first.outcome === 'ok' || track === 'stable' ? first : await ask('stable');
+    let answer = first;
+    if (first.outcome !== 'ok' && track !== 'stable') {
+        note(r, {answered_by: 'stable'});
+        answer = await ask('stable');
+    }
     const row = scores.choose(answer.scores, fraction(r.variables.trace));
     const score = row === undefined ? undefined : answer.scores[row];
     if (route.recorded && route.canary && route.share > 0 && answer.outcome === 'ok') {

@@ -203,7 +203,7 @@ NOBODY_ASKED = LINE | {"model": "", "track": "", "outcome": "", "answered_by": "
         ("grpc", "500", ("router_own_failures_total",)),
         # Closed without an answer.
         ("rest", "000", ("router_own_failures_total",)),
-        ("rest", "499", ("router_abandoned_total", "rest")),
+        ("", "499", ("router_abandoned_total", "", "", "")),
     ],
 )
 def test_a_request_that_no_track_was_asked_for_counts_by_who_is_to_blame(
@@ -217,6 +217,24 @@ def test_a_request_that_no_track_was_asked_for_counts_by_who_is_to_blame(
     found = {labels: value for labels, value in metrics.items() if labels[0] in blamed and value}
     assert found == {counted: 1}
     assert metrics["router_unread_lines_total",] == 0
+
+
+def test_who_leaves_while_a_track_is_asked_counts_against_that_track(tmp_path):
+    left = LINE | {"face": "grpc", "track": "canary", "outcome": "", "status": "", "answer": ""}
+
+    metrics = count(tmp_path / "access.log", left | {"http_status": "499"})
+
+    assert metrics["router_abandoned_total", "grpc", "clicks", "canary"] == 1
+    assert metrics["router_requests_total", "grpc", "clicks", "failed", "canary"] == 1
+    assert metrics["router_statuses_total", "grpc", "clicks", "other", "canary"] == 1
+    assert not any(name == "router_answers_total" for name, *_ in metrics)
+
+
+def test_a_mistake_of_the_router_counts_against_no_track(tmp_path):
+    metrics = count(tmp_path / "access.log", LINE | {"answer": "", "http_status": "500"})
+
+    assert metrics["router_own_failures_total",] == 1
+    assert not any(name.startswith(("router_requests", "router_answers")) for name, *_ in metrics)
 
 
 def test_an_unknown_format_is_not_passed_over(tmp_path):

@@ -250,6 +250,24 @@ def test_a_canary_that_says_nothing_is_not_waited_for_longer_than_compose_says(t
     assert all(1.0 <= float(line["seconds"]) < 30.0 for line in lines)
 
 
+def test_a_caller_who_cannot_wait_for_the_canary_is_logged_with_the_track(tracks, tmp_path):
+    tracks.share(1.0, servers="two")
+    request, metadata = PredictRequest(model_spec=ModelSpec(name=MODEL)), [("x-request-id", "left")]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        mute = replace(tracks.stable, grpc=f"127.0.0.1:{silent.getsockname()[1]}")
+        with (
+            running_router(tmp_path, tracks.serving.models_dir, tracks.stable, mute, patience=3.0) as router,
+            grpc.insecure_channel(router.grpc) as channel,
+        ):
+            grpc.channel_ready_future(channel).result(timeout=60)
+            with pytest.raises(grpc.RpcError, match="DEADLINE_EXCEEDED"):
+                PredictionServiceStub(channel).Predict(request, timeout=1.0, metadata=metadata)
+            line = logged(router, "left")
+
+    assert (line["model"], line["track"], line["answer"]) == (MODEL, "canary", "")
+    assert line["http_status"] == "499"
+
+
 GOOD = json.dumps({"predictions": [[0.75]] * 30}).encode()
 NOT_FINITE = b'{"predictions": [[0.25], [NaN], [-Infinity]]}'
 
