@@ -10,4 +10,5 @@ class RetrainingPlugin(AirflowPlugin):
     """A note on every run, one report of every backfill, and a message of every failure."""
 
     name = "retraining"
+    # Airflow calls the last one first, and none after one that raises: what wakes a person comes first.
     listeners = [run_note, finished_backfills, failed_runs]  # noqa: RUF012 - the base class declares a plain list
