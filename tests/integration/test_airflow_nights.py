@@ -333,12 +333,15 @@ def test_a_drifted_night_is_judged_and_not_published(unusual: Run) -> None:
 
 
 def test_a_backfill_is_planned_by_hand_and_the_plan_is_the_runs_note(world: World, nights: list[Run]) -> None:
-    run = world.trigger("backfill_clicks", first=FIRST.isoformat(), last=LAST.isoformat()).wait()
+    days = {"first": FIRST.isoformat(), "last": LAST.isoformat()}
+    run = world.trigger("backfill_clicks", **days, reprocess_behavior="failed").wait()
 
     assert run.states == {"plan_backfill": "success"}
     plan = run.output("plan_backfill")
     assert [step for day in plan["days"] for step in day["steps"] if step["outcome"] == "new"] == []
     assert (plan["totals"]["kept"], plan["totals"]["rejected"]) == (2, 1)
+    # The damaged night between them has failed.
+    assert plan["left_alone"] == [FIRST.isoformat(), LAST.isoformat()]
     assert run.get()["note"] == f"Plan: {plan['summary']}"
     assert plan["command"] in " ".join(run.log_text("plan_backfill").replace("\\\n", " ").split())
 

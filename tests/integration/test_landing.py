@@ -18,7 +18,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from ml.__main__ import main
 from ml.artifact import Artifact, Window
+from ml.backfill import Asked
 from ml.connections import KafkaConnection
+from ml.day import Day
+from ml.decisions import Decisions
 from ml.errors import (
     Misconfigured,
     NoRecords,
@@ -30,6 +33,7 @@ from ml.errors import (
 )
 from ml.housekeeping.plan import read_plan
 from ml.housekeeping.removing import remove_artifacts
+from ml.landing import survey_topic
 from ml.landing import topic as topic_module
 from ml.landing.ranges import OFFSETS_FILE
 from ml.landing.topic import Topic
@@ -286,6 +290,30 @@ def test_a_compacted_topic_is_landed_only_if_a_person_accepts_it(
     assert land(window, kafka) == land(window, kafka, accept_gap="again") == accepted
 
 
+def test_a_plan_foresees_what_each_landing_decides(
+    store: Store, window: Window, kafka: KafkaConnection, broker: Broker, topic: str
+) -> None:
+    day = Day(load_pipeline("clicks"), window, store)
+
+    def decide(refresh: str = "", accept_gap: str = "") -> dict[str, str]:
+        [remains] = survey_topic(day.pipeline, [window], kafka)
+        foreseen = Asked(accept_gap=accept_gap, refresh_landing=refresh).decide(day, remains)
+        land(window, kafka, refresh=refresh, accept_gap=accept_gap)
+        assert foreseen == Decisions.of(day).standing
+        return foreseen.as_json()
+
+    Log(broker, topic).add_day(window, records=30)
+    assert decide(accept_gap="just in case") == {}
+    assert decide(refresh="late") == decide(refresh="late") == {"refresh": "late"}
+    made_anew(broker, topic, {"cleanup.policy": "compact,delete"})
+    Log(broker, topic).add_day(window, records=30)
+    assert decide(accept_gap="keys are unique") == {"refresh": "late"}
+    assert decide(refresh="more", accept_gap="keys are unique") == {
+        "refresh": "more",
+        "accept_gap": "keys are unique",
+    }
+
+
 def keep_house_next_year(store: Store) -> None:
     """Let housekeeping remove everything that nobody has used for a year."""
     plan = read_plan(load_pipeline("clicks"), store, {}, {}, datetime.now(timezone.utc) + timedelta(days=365))
@@ -371,7 +399,7 @@ def test_a_day_that_was_never_landed_has_no_late_events_and_the_log_says_so(
     assert "1 of 2026-03-10. To add them" in caplog.text
 
 
-@pytest.mark.parametrize("setting", ["DEDUPLICATE=event_id", "SETTLE_MINUTES=30", "SLACK_MINUTES=60"])
+@pytest.mark.parametrize("setting", ["DEDUPLICATE=event_id", "SLACK_MINUTES=60"])
 def test_late_events_are_counted_in_the_first_night_with_another_setting_too(
     store: Store,
     window: Window,

@@ -135,6 +135,19 @@ def test_a_plan_of_no_days_says_why(
     assert words in printed.err
 
 
+def test_a_what_if_is_not_planned_with_a_decision_about_the_landing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable, value in NOWHERE.items():
+        monkeypatch.setenv(variable, value)
+    days = ["--pipeline", "clicks", "--from", "2026-03-01", "--to", "2026-03-01"]
+
+    code = main(["backfill", "plan", *days, "--what-if", "one-epoch", "--accept-gap", "broker outage"])
+
+    assert code == 1
+    assert "the what-if one-epoch cannot decide how 2026-03-01 is landed" in capsys.readouterr().err
+
+
 def test_a_word_for_a_day_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["backfill", "plan", "--pipeline", "clicks", "--from", "yesterday", "--to", "2026-03-01"])
