@@ -322,7 +322,7 @@ def test_an_answer_of_stable_that_is_not_whole_is_an_error_to_the_user_and_count
         running_router(tmp_path, tracks.serving.models_dir, cutting) as router,
     ):
         by_rest, by_grpc = users(router)
-        errors = [by_rest.ask("user", trace="rest").error, by_grpc.ask("user", trace="grpc").error]
+        errors = [way.ask("user", trace=way.face).error for way in (by_rest, by_grpc)]
         told = httpx.post(f"{router.rest}{PATH}", json=body()).json()
         lines = [logged(router, face) for face in ("rest", "grpc")]
         by_rest.close()
@@ -411,7 +411,9 @@ def test_a_route_of_the_same_shape_is_followed(router, tracks):
     tracks.share(1.0)
     route_file(load_pipeline(MODEL), tracks.serving).write_text(json.dumps({**ROUTE, "canary": TRACK}))
 
-    assert {reply.score for reply in answers(router)} == {SCORE[CANARY]}
+    for way in users(router):
+        assert way.ask("user").score == SCORE[CANARY]
+        way.close()
 
 
 def mistaken(home: Path, function: str) -> Path:
@@ -433,11 +435,13 @@ def test_a_mistake_in_choosing_a_track_leaves_everything_to_stable(tracks, tmp_p
     with running_router(
         tmp_path / "router", tracks.serving.models_dir, tracks.stable, written=written
     ) as router:
-        assert {reply.score for reply in answers(router)} == {SCORE[STABLE]}
-        httpx.post(f"{router.rest}{PATH}", json=body(), headers={"X-Request-Id": "mistaken"})
-        line = logged(router, "mistaken")
+        for way in users(router):
+            assert way.ask("user", trace=way.face).score == SCORE[STABLE]
+            way.close()
+        lines = [logged(router, face) for face in ("rest", "grpc")]
 
-    assert (line["track"], line["outcome"], line["answered_by"]) == ("stable", "ok", "stable")
+    told = [(line["track"], line["outcome"], line["answered_by"]) for line in lines]
+    assert told == [("stable", "ok", "stable")] * 2
     assert "because of a mistake in the router: TypeError" in router.process.log.read_text()
 
 
