@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from ml.connections import ServingConnection
+from ml.connections import MlflowConnection, ServingConnection
+from ml.errors import RetrainingError
 from ml.release.history import GOLDEN
-from ml.release.production import Records
+from ml.release.production import Records, publication_lock
 from ml.release.registry import Registry
 from ml.release.rollout.tracks import canary_of
 from ml.release.server import ModelServer
-from ml.release.sight import RegistrySight, Sight, ask_server
+from ml.release.sight import Sight, ask_registry, ask_server
 
 WHY = '"reconcile: …"'
 
@@ -48,68 +49,14 @@ class Comparison:
     command: str = ""
 
 
-def other_labels(records: Records) -> list[str]:
-    """The labels that a pipeline has beside users' own."""
-    canary = records.pipeline.serving.canary
-    return [GOLDEN, *([canary.label] if canary else [])]
-
-
-def compare_others(
-    records: Records, serving: ServingConnection, canary: ServingConnection | None, registry: RegistrySight
-) -> tuple[Comparison, ...]:
-    """What the three say of each of them.
+def compare_golden(records: Records, server: Sight, registry: Sight) -> Comparison:
+    """What the three say of ``golden``, under the publication lock of the server that has it.
 
     Args:
         records: the ledger.
-        serving: the model server of the stable track, which has ``golden``.
-        canary: the canary's own; without it the label of a canary that has one is left out.
-        registry: what it says.
+        server: what the label names.
+        registry: what the alias names.
     """
-    golden = _compare_golden(records, ask_server(records, serving, GOLDEN), registry.aliases[GOLDEN])
-    where = _server_of_canary(records, serving, canary)
-    if where is None:
-        return (golden,)
-    label = canary_of(records.pipeline).label
-    return golden, _compare_canary(records, ask_server(records, where, label), registry.aliases[label])
-
-
-def settle_canary(
-    records: Records, serving: ServingConnection, canary: ServingConnection | None, registry: Registry
-) -> None:
-    """Take the canary's label off where no version is on trial, and point its alias at one that is.
-
-    Under the publication locks of both servers.
-
-    Raises:
-        Unavailable: if a server does not answer.
-    """
-    where, trial = _server_of_canary(records, serving, canary), records.on_trial
-    if where is None:
-        return
-    label, setting = canary_of(records.pipeline).label, records.pipeline.serving
-    if trial:
-        if registry.aliased_digest(label) != trial["model"]:
-            registry.follow(trial, label)
-        return
-    with ModelServer(where, setting.model) as server:
-        entry = server.entry()
-        stray = entry.labels.get(label) or server.named_version(label)
-        if stray is not None:
-            log.warning("the label %s named %d, and no version is on trial; it is taken off", label, stray)
-            server.apply(entry.without(stray, label, None), setting.ready_seconds)
-
-
-def _server_of_canary(
-    records: Records, serving: ServingConnection, canary: ServingConnection | None
-) -> ServingConnection | None:
-    """Where the canary's label is; None if there is no canary, or nobody says where its server is."""
-    setting = records.pipeline.serving.canary
-    if setting is None:
-        return None
-    return serving if setting.servers == "one" else canary
-
-
-def _compare_golden(records: Records, server: Sight, registry: Sight) -> Comparison:
     named, lost = records.ledger.of(GOLDEN), records.ledger.of(GOLDEN).on_the_way
     ledger = Sight(named.last_served)
     compared = Comparison(GOLDEN, str(server), str(registry), str(ledger))
@@ -128,10 +75,75 @@ def _compare_golden(records: Records, server: Sight, registry: Sight) -> Compari
     return replace(compared, finding=_finding(compared, why), command=command)
 
 
-def _compare_canary(records: Records, server: Sight, registry: Sight) -> Comparison:
-    name, trial = records.pipeline.name, records.on_trial
+def compare_canary(
+    records: Records, serving: ServingConnection, canary: ServingConnection | None, mlflow: MlflowConnection
+) -> Comparison | None:
+    """What the three say of the canary's label; None without one, or if nobody says where its server is.
+
+    Under no lock, for nobody may wait for a canary's server. So a trial may begin or end between two of the
+    questions, and what is found is looked at a second time.
+
+    Args:
+        records: the ledger.
+        serving: the model server of the stable track.
+        canary: the canary's own; None if it has none, or it is not known.
+        mlflow: where the registry is.
+    """
+    where = _server_of_canary(records, serving, canary)
+    if where is None:
+        return None
+    found = _look_at_canary(records, where, mlflow)
+    return _look_at_canary(records, where, mlflow) if found.finding else found
+
+
+def settle_alias(records: Records, registry: Registry) -> None:
+    """Point the canary's alias at the version on trial, under the publication lock of stable's server."""
+    trial = records.on_trial
+    if trial and registry.aliased_digest(trial["label"]) != trial["model"]:
+        registry.follow(trial, trial["label"])
+
+
+def settle_label(records: Records, serving: ServingConnection, canary: ServingConnection | None) -> None:
+    """Take the canary's label off where no version is on trial, under its own server's lock alone.
+
+    That server may be dead, which keeps nothing else from being settled; its config is written all the same.
+    """
+    where = _server_of_canary(records, serving, canary)
+    if where is None:
+        return
+    label, setting = canary_of(records.pipeline).label, records.pipeline.serving
+    with records.store.lock(publication_lock(where)), ModelServer(where, setting.model) as server:
+        entry = server.entry()
+        stray = entry.labels.get(label) or ask_server(records, where, label).version
+        if stray is None or records.on_trial:
+            return
+        log.warning("the label %s named %d, and no version is on trial; it is taken off", label, stray)
+        try:
+            server.apply(entry.without(stray, label, None), setting.ready_seconds)
+        except RetrainingError as error:
+            log.warning("the canary's server has not taken it off, and no user is sent there: %s", error)
+
+
+def _server_of_canary(
+    records: Records, serving: ServingConnection, canary: ServingConnection | None
+) -> ServingConnection | None:
+    """Where the canary's label is; None if there is no canary, or nobody says where its server is."""
+    setting = records.pipeline.serving.canary
+    if setting is None:
+        return None
+    return serving if setting.servers == "one" else canary
+
+
+def _look_at_canary(records: Records, where: ServingConnection, mlflow: MlflowConnection) -> Comparison:
+    name, label = records.pipeline.name, canary_of(records.pipeline).label
+    server = ask_server(records, where, label)
+    registry = ask_registry(records, mlflow, (label,)).aliases[label]
+    trial, moving = records.on_trial, records.ledger.of(label).on_the_way
     ledger = Sight(trial["to"] if trial else None)
-    compared = Comparison(canary_of(records.pipeline).label, str(server), str(registry), str(ledger))
+    compared = Comparison(label, str(server), str(registry), str(ledger))
+    if moving and moving["to"] == server.version:
+        # A start is on its way or was lost on it, and the next push goes on; no user is sent there before.
+        return compared
     if server.problem and not server.unloaded:
         return compared
     if trial is None:

@@ -8,11 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ml.connections import MlflowConnection, ServingConnection
-from ml.release.other_labels import Comparison, compare_others, other_labels, settle_canary, settle_command
+from ml.release.history import GOLDEN
+from ml.release.other_labels import (
+    Comparison,
+    compare_canary,
+    compare_golden,
+    settle_alias,
+    settle_command,
+    settle_label,
+)
 from ml.release.production import Records, publication_lock
 from ml.release.registry import PRODUCTION, Registry
 from ml.release.rest import RestServer
-from ml.release.rollout.tracks import Tracks
 from ml.release.router import close_stray_share, stray_share
 from ml.release.sight import Sight, ask_registry, ask_server
 
@@ -65,11 +72,13 @@ def reconcile(
     """
     with records.store.lock(publication_lock(serving)):
         server = ask_server(records, serving, records.pipeline.serving.label)
-        registry = ask_registry(records, mlflow, (PRODUCTION, *other_labels(records)))
+        registry = ask_registry(records, mlflow, (PRODUCTION, GOLDEN))
         ledger, lost = Sight(records.ledger.last_served), records.ledger.on_the_way
-        others = compare_others(records, serving, canary, registry)
+        golden = compare_golden(records, ask_server(records, serving, GOLDEN), registry.aliases[GOLDEN])
         stray = stray_share(records.pipeline, serving, records.on_trial)
         records.ledger.warn_of_torn_line()
+    on_trial = compare_canary(records, serving, canary, mlflow)
+    others = (golden, on_trial) if on_trial else (golden,)
     on_the_way, production = int(lost["to"]) if lost else None, registry.aliases[PRODUCTION]
     finding, command = judge(records.pipeline.name, server, production, ledger, on_the_way)
     agree = not command and not server.problem and not production.problem
@@ -161,11 +170,12 @@ def settle(
 
     setting = records.pipeline.serving
     with (
-        Tracks(serving, canary or serving).lock(records.store),
+        records.store.lock(publication_lock(serving)),
         RestServer(serving, setting.model) as rest,
         open_mlflow(mlflow) as client,
     ):
         registry = Registry(client, setting.model)
         records.settle(rest, registry)
         close_stray_share(records.pipeline, serving, records.on_trial)
-        settle_canary(records, serving, canary, registry)
+        settle_alias(records, registry)
+    settle_label(records, serving, canary)

@@ -176,7 +176,8 @@ def _mend(found: Look, records: Records, servers: Servers) -> tuple[Concern, ...
 
 def _tell_mlflow(told: str, records: Records, servers: Servers) -> tuple[Concern, ...]:
     try:
-        settle(records, servers.serving, servers.mlflow, servers.canary)
+        # Without the canary's server: it may hang, and a roll-back may be next.
+        settle(records, servers.serving, servers.mlflow)
     except RetrainingError as error:
         log.warning("MLflow has not heard of %s, and the next look tells it: %s", told, error)
         return ()
