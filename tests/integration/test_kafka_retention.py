@@ -6,7 +6,6 @@ import itertools
 import json
 import logging
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
@@ -16,12 +15,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from ml.__main__ import main
 from ml.artifact import Window
 from ml.connections import KafkaConnection
-from ml.day import Day
 from ml.errors import NoRecords, WindowExpired
-from ml.identities import identify_anomalies
 from ml.landing import Remains, examples, survey_topic
 from ml.landing import topic as topic_module
 from ml.landing.expiry import read_ranges
@@ -30,7 +26,6 @@ from ml.landing.ranges import OffsetManifest
 from ml.landing.topic import Topic
 from ml.pipelines import load_pipeline
 from ml.store import Store
-from ml.validation.kept_schema import keep_schema
 from ml.walk import Walk
 from tests.demo.clicks import Day as ClickDay
 from tests.demo.kafka import Kafka, running_kafka
@@ -277,31 +272,6 @@ def test_a_compacted_topic_says_where_it_begins_and_is_landed_if_a_person_accept
     assert store.manifest(accepted).caveats == [
         "2026-03-10: compaction may have removed records of the window, accepted: keys are sessions"
     ]
-
-
-def test_a_kept_schema_is_shown_when_examples_and_topic_are_gone(
-    store: Store,
-    window: Window,
-    cluster: Kafka,
-    kafka: KafkaConnection,
-    day: str,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    night, examples = Day.of("clicks", **window.as_json()), land(window, kafka)
-    store.produce(
-        identify_anomalies(night, examples, examples), lambda draft: keep_schema(night.pipeline, draft.path)
-    )
-    for manifest in (*store.manifests("clicks", "examples"), *store.manifests("clicks", "offsets")):
-        shutil.rmtree(store.open(manifest.artifact))
-    cluster.topics.delete_records(day, 0, before=100)
-
-    code = main(["schema", "diff", "--pipeline", "clicks", "--day", "2026-03-10"])
-
-    printed = capsys.readouterr().out
-    assert code == 0
-    assert "Changed since the night of 2026-03-10:\nnothing" in printed
-    assert "WindowExpired: Retention of the topic" in printed
-    assert "partition 0: the first record still there was produced at 2026-03-10T12:00:00" in printed
 
 
 def test_a_survey_says_of_every_day_what_its_landing_would_meet(
