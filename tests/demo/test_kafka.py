@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
@@ -10,6 +11,8 @@ from confluent_kafka import Producer
 from ml.connections import KafkaConnection
 from ml.landing.topic import Topic
 from tests.demo.kafka import Kafka, jars, running_kafka, what_is_missing
+from tests.demo.kafka.cluster import properties_of
+from tests.demo.kafka.node import Node, Ports
 from tests.demo.process import listens
 
 pytestmark = pytest.mark.integration
@@ -93,3 +96,13 @@ def test_a_machine_without_java_is_told_what_to_install(monkeypatch: pytest.Monk
     assert "apt install maven openjdk-17-jre-headless" in what_is_missing()
     with pytest.raises(jars.KafkaMissing, match="there is no `java`"):
         jars.class_path()
+
+
+def test_a_cluster_whose_id_begins_like_an_option_is_one_like_any_other(
+    kafka_can_run: None, tmp_path: Path
+) -> None:
+    ports, name = {1: Ports()}, "-nPeDr87TIiVfDrNg9CSkQ"
+
+    Node(1, ports[1], tmp_path / "node", properties_of(1, ports, {})).format(name)
+
+    assert f"cluster.id={name}\n" in (tmp_path / "node" / "data" / "meta.properties").read_text()

@@ -77,7 +77,8 @@ class Node:
         Raises:
             RuntimeError: with Kafka's words, if it refuses the properties.
         """
-        run_tool("kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", str(self._file))
+        # With "=", for one in 64 of these ids begins with "-", as an option does.
+        run_tool("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", f"--config={self._file}")
 
     def start(self) -> None:
         """Start it, the first time or again, with the same data and ports; does not wait for it."""
