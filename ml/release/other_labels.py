@@ -141,7 +141,7 @@ def _look_at_canary(records: Records, where: ServingConnection, mlflow: MlflowCo
     trial, moving = records.on_trial, records.ledger.of(label).on_the_way
     ledger = Sight(trial["to"] if trial else None)
     compared = Comparison(label, str(server), str(registry), str(ledger))
-    if moving and moving["to"] == server.version:
+    if trial is None and moving and moving["to"] == server.version:
         # A start is on its way or was lost on it, and the next push goes on; no user is sent there before.
         return compared
     if server.problem and not server.unloaded:

@@ -39,19 +39,16 @@ def read_share(pipeline: Pipeline, serving: ServingConnection) -> float:
     Raises:
         Misconfigured: if the route is not one that `set_share` wrote.
     """
-    return _read(pipeline, serving)[0]
-
-
-def read_salt(pipeline: Pipeline, serving: ServingConnection) -> str:
-    """The version whose users the canary's are, in words; empty if it has none.
-
-    It has none either if the route cannot be read: the router sends them to stable then.
-    """
+    path = route_file(pipeline, serving)
+    if not path.exists():
+        return 0.0
     try:
-        return _read(pipeline, serving)[1]
-    except Misconfigured as error:
-        log.warning("%s", error)
-        return ""
+        return float(json.loads(path.read_text())["share"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Misconfigured(
+            f"{path} is not a route ({error!r}), so the router lets stable answer everybody. Expected JSON "
+            "with a share: delete the file, or set the share anew."
+        ) from error
 
 
 def set_share(
@@ -103,20 +100,6 @@ def close_stray_share(pipeline: Pipeline, serving: ServingConnection, on_trial: 
     """Let stable answer everybody if no version is on trial."""
     if on_trial is None and route_file(pipeline, serving).exists():
         set_share(pipeline, serving, 0.0)
-
-
-def _read(pipeline: Pipeline, serving: ServingConnection) -> tuple[float, str]:
-    path = route_file(pipeline, serving)
-    if not path.exists():
-        return 0.0, ""
-    try:
-        route = json.loads(path.read_text())
-        return float(route["share"]), str(route["salt"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise Misconfigured(
-            f"{path} is not a route ({error!r}), so the router lets stable answer everybody. Expected JSON "
-            "with share and salt: delete the file, or set the share anew."
-        ) from error
 
 
 def _tracks(pipeline: Pipeline) -> dict[str, Any]:

@@ -46,8 +46,8 @@ def stage(
         verify(store, model, target)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    forget_lost_tries(target.parent)
     staging = target.with_name(f"{STAGING}{target.name}")
+    _forget(staging)
     _copy(store.open(model) / SAVED_MODEL, staging)
     if write_warmup:
         (staging / WARMUP).parent.mkdir(exist_ok=True)
@@ -60,8 +60,8 @@ def stage(
 def unstage(target: Path) -> None:
     """Take a version's directory away: out of the server's sight in one move, then off the disk."""
     if target.exists():
-        forget_lost_tries(target.parent)
         withdrawn = target.with_name(f"{STAGING}withdrawn-{target.name}")
+        _forget(withdrawn)
         target.rename(withdrawn)
         shutil.rmtree(withdrawn)
 
@@ -87,7 +87,10 @@ def write_warmup(path: Path, model: str, columns: Mapping[str, np.ndarray[Any, A
 
 
 def forget_lost_tries(directory: Path) -> None:
-    """Delete what lost stagings and removals have left behind. Only under the publication lock."""
+    """Delete what lost stagings and removals have left behind.
+
+    Only under the locks of all servers that read the directory: under one alone, another's may be under way.
+    """
     for lost in directory.glob(f"{STAGING}*"):
         shutil.rmtree(lost)
 
@@ -107,6 +110,12 @@ def verify(store: Store, model: Artifact, target: Path) -> None:
                 f"{path} is not the file that was published as version {target.name}. Something changed it "
                 f"afterwards: move {target} away and push again."
             )
+
+
+def _forget(lost: Path) -> None:
+    """Delete what an earlier try of the same has left behind."""
+    if lost.exists():
+        shutil.rmtree(lost)
 
 
 def _copy(source: Path, staging: Path) -> None:

@@ -16,13 +16,14 @@ from ml.trials import CANARY, STABLE
 
 # What a counter has grown by, from the first scrape in the range to the last; never what was in it before:
 # counters carry no version, and an earlier canary's failures may be all that they hold. Where a counter was
-# reset meanwhile, it is Prometheus' estimate. It is all of a counter that was not there yet when others of
-# its target were scraped in the range: increase() would begin to count such a one late.
+# reset meanwhile, it is Prometheus' estimate; where it has not come back yet, what it had come to. It is all
+# of a counter that was not there yet when others of its target were scraped in the range: increase() would
+# begin to count such a one late.
 GROWTH = (
     "(increase({0}[{1}]) and resets({0}[{1}]) > 0)"
     " or ({0} and count_over_time({0}[{1}])"
     " < on (job, instance) group_left () min by (job, instance) (sum_over_time(up[{1}])))"
-    " or ({0} - min_over_time({0}[{1}]))"
+    " or (last_over_time({0}[{1}]) - min_over_time({0}[{1}]))"
 )
 
 

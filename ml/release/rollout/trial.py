@@ -92,6 +92,9 @@ def unload_canary(version: int, records: Records, tracks: Tracks) -> bool:
             records.store.lock(publication_lock(tracks.canary)),
             ModelServer(tracks.canary, setting.model) as server,
         ):
+            if (trial := find_trial(records)) and trial.version.number == version:
+                log.info("version %d is on trial again, and stays", version)
+                return False
             # Also if the file has it: an earlier try may have been killed before the server read it.
             entry = server.entry()
             other = None if (named := entry.labels.get(label)) == version else named

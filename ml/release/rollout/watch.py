@@ -34,15 +34,30 @@ class Look:
 def watch_canary(version: int, records: Records, prometheus: PrometheusConnection, now: datetime) -> Look:
     """Judge the version on trial by all that was answered since its trial began, and write a decision down.
 
+    While another's start is on its way, or was lost on it, nothing is known: its answers may be among them.
+
     Raises:
         Withheld: if it is not on trial any more.
         Misconfigured: if what answers is no Prometheus.
     """
     trial = find_own_trial(records, version)
-    seen = observe(records.pipeline.serving.model, trial.since, now, prometheus)
+    if other := _starting_beside(trial, records):
+        problem = (
+            f"the start of {other} is on its way or was lost on it, and users may get its answers by now: "
+            f"clear its push_model, or withdraw {version}"
+        )
+        seen = Observations(trial.since, now, problem=problem)
+    else:
+        seen = observe(records.pipeline.serving.model, trial.since, now, prometheus)
     judgement = judge(seen, canary_of(records.pipeline).rollout)
     evidence = None if judgement.decision == "WAIT" else _write(trial, seen, judgement, records)
     return Look(trial, judgement, evidence)
+
+
+def _starting_beside(trial: Trial, records: Records) -> int | None:
+    """The version that the canary's label is about to move to, or has by now; None if it stays."""
+    moving = records.ledger.of(canary_of(records.pipeline).label).on_the_way
+    return moving["to"] if moving and moving["to"] != trial.version.number else None
 
 
 def _write(trial: Trial, seen: Observations, judgement: Judgement, records: Records) -> Artifact:

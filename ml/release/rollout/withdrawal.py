@@ -16,8 +16,8 @@ from ml.release.ledger import Move, check_reason
 from ml.release.mirror import mirror_decision
 from ml.release.production import Records, publication_lock
 from ml.release.rollout.tracks import Tracks, canary_of
-from ml.release.rollout.trial import end_trial, find_own_trial, unload_canary
-from ml.release.router import read_salt, route_lock, set_share
+from ml.release.rollout.trial import end_trial, find_own_trial, find_trial, unload_canary
+from ml.release.router import route_lock, set_share
 from ml.release.versions import Version
 from ml.release.wish import Wish
 
@@ -52,9 +52,9 @@ def withdraw_canary(
 
 
 def _close_own_share(version: int, records: Records, tracks: Tracks) -> None:
-    """Let stable answer everybody, unless the share is a newer canary's, whose trial has begun by now."""
+    """Let stable answer everybody, unless a newer canary's trial is on record, which its share follows."""
     with records.store.lock(route_lock(records.pipeline)):
-        if read_salt(records.pipeline, tracks.stable) == str(version):
+        if find_trial(records, other_than=version) is None:
             set_share(records.pipeline, tracks.stable, 0.0)
 
 

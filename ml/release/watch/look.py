@@ -76,12 +76,13 @@ def watch_production(records: Records, servers: Servers, now: datetime) -> Look:
     notebook = Notebook(records.pipeline, records.store)
     with records.store.lock(notebook.lock):
         found = look(records, servers, now)
-        if mended := _mend(found, records, servers):
-            seen = look(records, servers, now)
-            found = replace(seen, concerns=(*mended, *seen.concerns))
+        done = _mend(found, records, servers)
+        if done:
+            found = look(records, servers, now)
         if wish := _wish(found, records):
-            failed = _go_back(wish, records, servers)
-            found = replace(found, concerns=(*failed, *look(records, servers, now).concerns))
+            done += _go_back(wish, records, servers)
+            found = replace(found, concerns=look(records, servers, now).concerns)
+        found = replace(found, concerns=(*done, *found.concerns))
         news, record = tell_once(found.concerns, notebook.read(), now)
         if found.judgement:
             record = {**record, "seen_at": now.isoformat(timespec="seconds")}
@@ -169,7 +170,7 @@ def _mend(found: Look, records: Records, servers: Servers) -> tuple[Concern, ...
     compared = found.compared
     if compared is None:
         return ()
-    closed = (_close(compared.stray_share, records, servers),) if compared.stray_share else ()
+    closed = _close(compared.stray_share, records, servers) if compared.stray_share else ()
     told = _tell_mlflow("; ".join(compared.unheard), records, servers) if compared.unheard else ()
     return (*closed, *told)
 
@@ -185,15 +186,17 @@ def _tell_mlflow(told: str, records: Records, servers: Servers) -> tuple[Concern
     return (Concern(f"told {told}", text, at_once=True),)
 
 
-def _close(share: float, records: Records, servers: Servers) -> Concern:
+def _close(share: float, records: Records, servers: Servers) -> tuple[Concern, ...]:
     """Let stable answer everybody, unless a trial has begun since the look."""
     with records.store.lock(publication_lock(servers.serving)):
-        close_stray_share(records.pipeline, servers.serving, records.on_trial)
+        if records.on_trial:
+            return ()
+        close_stray_share(records.pipeline, servers.serving, None)
     text = (
         f"{records.pipeline.name}: {strayed(share)} The share is closed, and stable answers everybody. With "
         "serving.canary in the settings again, the next push gives users to a canary."
     )
-    return Concern(f"stray share of {share:g}", text, at_once=True)
+    return (Concern(f"stray share of {share:g}", text, at_once=True),)
 
 
 def _differences(name: str, compared: Reconciliation) -> tuple[Concern, ...]:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pkgutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from functools import wraps
 from typing import Any
 
@@ -17,7 +19,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from ml.connections import MlflowConnection
+from ml.connections import MlflowConnection, PrometheusConnection
 from ml.errors import Misconfigured, StoreCorrupted, Unavailable
 from ml.release.golden_version import readmit, set_golden
 from ml.release.model_config import Entry, read_config, with_entry, write_config
@@ -25,7 +27,8 @@ from ml.release.production import publication_lock
 from ml.release.reconciliation import reconcile
 from ml.release.registry import Registry
 from ml.release.rollout.trial import find_last_trial
-from ml.release.router import read_salt, read_share
+from ml.release.rollout.watch import watch_canary
+from ml.release.router import read_share, route_file
 from ml.release.server import ModelServer
 from ml.release.tracking import open_mlflow
 from ml.release.wish import Wish
@@ -136,6 +139,23 @@ def after_a_start(world: World, tracks: str) -> RolloutMachine:
     for day in (1, 2):
         history.run(day, BLESSED, CALM)
     return history
+
+
+def test_a_canary_is_not_judged_by_the_answers_of_one_whose_start_was_lost(world: World) -> None:
+    history = after_a_start(world, "one")
+    third = history.run(3, BLESSED, QUEUED)
+    history.push(third, Mishap("killed", at=3, effect="ml.release.rpc.RpcServer.reload"))
+    assert history.trial is not None
+    trial, nobody = history.trial, PrometheusConnection(address="http://127.0.0.1:9")
+
+    soon, late = (
+        watch_canary(trial.version.number, history.records, nobody, trial.since + timedelta(minutes=minutes))
+        for minutes in (1, 24 * 60)
+    )
+
+    assert history.on_canary != trial.version.number
+    assert [look.judgement.decision for look in (soon, late)] == ["WAIT", "HOLD"]
+    assert f"the start of {history.on_canary} is on its way or was lost" in soon.judgement.reasons[0]
 
 
 @pytest.mark.parametrize("tracks", ["one", "two"])
@@ -475,7 +495,8 @@ def test_a_withdrawal_that_comes_late_leaves_the_newer_canary_its_users(
     assert newer is not None
     assert newer > older
     assert read_share(history.place.pipeline, history.place.serving) == 0.5
-    assert read_salt(history.place.pipeline, history.place.serving) == str(newer)
+    route = json.loads(route_file(history.place.pipeline, history.place.serving).read_text())
+    assert route["salt"] == str(newer)
 
 
 def test_a_version_that_somebody_unloads_before_its_label_moves_is_loaded_by_the_next_try(

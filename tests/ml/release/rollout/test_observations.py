@@ -102,6 +102,10 @@ HISTORIES = {
         {"failed": f"_x{BEFORE + 10} 7+1x{DURING - 11}"},
         {"failed": DURING - 11},
     ),
+    "a counter that has not come back since mtail was begun anew is not forgotten": (
+        {"up": ALIVE, "failed": f"0+1x{BEFORE + 19} stale _x{DURING - 21}"},
+        {"failed": 19},
+    ),
     "one scrape tells no growth": (
         {"up": f"_x{BEFORE + DURING - 1} 1", "failed": f"_x{BEFORE + DURING - 1} 50"},
         {"failed": 0},
