@@ -37,6 +37,12 @@ def identify_examples(day: Day, offsets: Artifact) -> Identity:
     return day.identify_shared("examples", {"offsets": offsets}, day.landing_settings())
 
 
+def find_examples(day: Day, decision: Decision | None = None) -> Artifact | None:
+    """The landed day as a step would use it, by default by what stands now; None if it has to be landed."""
+    offsets = day.store.find(identify_offsets(day, decision))
+    return day.store.find(identify_examples(day, offsets)) if offsets else None
+
+
 def identify_statistics(day: Day, examples: Artifact) -> Identity:
     """The day described."""
     return day.identify("statistics", {"examples": examples}, day.settings("features"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ml.day import Day
 from ml.decisions import Decision, Decisions
-from ml.identities import identify_examples, identify_offsets
+from ml.identities import find_examples
 from ml.landing import Remains
 
 
@@ -33,11 +33,6 @@ class Asked:
                 where there is one.
         """
         decided = Decisions.of(day).adding("refresh", self.refresh_landing)
-        if remains and not remains.is_whole and not _is_landed(day, decided.standing):
+        if remains and not remains.is_whole and not find_examples(day, decided.standing):
             decided = decided.adding("accept_gap", self.accept_gap)
         return decided.standing
-
-
-def _is_landed(day: Day, decision: Decision) -> bool:
-    offsets = day.store.find(identify_offsets(day, decision))
-    return bool(offsets and day.store.find(identify_examples(day, offsets)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ml.artifact import Artifact
 from ml.day import Day
-from ml.identities import identify_examples, identify_offsets
+from ml.identities import find_examples, identify_offsets
 from ml.landing.late import EarlierDay
 from ml.landing.ranges import OffsetManifest
 from ml.removal import Address
@@ -38,8 +38,8 @@ def _landed_offsets(day: Day) -> list[Artifact]:
 
 def _standing(day: Day) -> Artifact | None:
     """The offsets of the examples that a night would use; None if it would have to land the day."""
-    offsets = day.store.find(identify_offsets(day))
-    return offsets if offsets and day.store.find(identify_examples(day, offsets)) else None
+    examples = find_examples(day)
+    return day.store.manifest(examples).identity.inputs["offsets"] if examples else None
 
 
 def _read(day: Day, offsets: Artifact) -> OffsetManifest:

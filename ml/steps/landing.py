@@ -10,7 +10,7 @@ from ml.connections import KafkaConnection
 from ml.day import Day
 from ml.decisions import Decision, Decisions, deciding, refuse_in_what_if
 from ml.errors import WindowExpired
-from ml.identities import identify_examples, identify_offsets
+from ml.identities import find_examples, identify_examples, identify_offsets
 from ml.manifest import Identity
 from ml.removal import find_removal
 from ml.training_window import days_before
@@ -83,9 +83,7 @@ def _check_refreshed(day: Day, decision: Decision, examples: Artifact) -> None:
     """Hold newly landed examples against those that the day had by a decision, if it had any."""
     from ml import landing
 
-    offsets = day.store.find(identify_offsets(day, decision))
-    before = offsets and day.store.find(identify_examples(day, offsets))
-    if before:
+    if before := find_examples(day, decision):
         landing.check_refreshed(day.store.manifest(before).facts, day.store.manifest(examples).facts)
 
 

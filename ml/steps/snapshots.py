@@ -6,11 +6,11 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ml import identities
 from ml.artifact import Artifact, Window
 from ml.day import Day
 from ml.durable import write_atomically
 from ml.errors import Misconfigured
-from ml.identities import identify_examples, identify_offsets
 
 if TYPE_CHECKING:
     from ml.validation import Comparison
@@ -53,9 +53,7 @@ def compare_schema(pipeline: str, day: date) -> list[str]:
 
 def find_examples(pipeline: str, day: date) -> Artifact | None:
     """The examples of a day, landed with the present settings and columns; None if they are not."""
-    wanted = _day(pipeline, day)
-    offsets = wanted.store.find(identify_offsets(wanted))
-    return wanted.store.find(identify_examples(wanted, offsets)) if offsets else None
+    return identities.find_examples(_day(pipeline, day))
 
 
 def restore_schema(pipeline: str, day: date) -> str:
