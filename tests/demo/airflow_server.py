@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 
 from ml.durable import write_atomically
-from tests.demo.process import ManagedProcess, free_port
+from tests.demo.ports import free_port
+from tests.demo.process import ManagedProcess
 
 BUNDLE = Path(__file__).resolve().parents[2]
 START_SECONDS = 240

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.demo.process import ManagedProcess, free_port, listens
+from tests.demo.ports import free_port, listens
+from tests.demo.process import ManagedProcess
 from tests.demo.prometheus import DEPLOY, HOST, START_SECONDS
 
 

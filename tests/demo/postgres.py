@@ -16,7 +16,8 @@ from typing import Any
 
 import psycopg2
 
-from tests.demo.process import ManagedProcess, free_port
+from tests.demo.ports import free_port
+from tests.demo.process import ManagedProcess
 
 USER, DATABASE = "airflow", "postgres"
 READY_SECONDS = 60.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -177,17 +176,3 @@ class ManagedProcess:
 
     def _failure(self, what: str) -> ProcessFailed:
         return ProcessFailed(f"{self.name} {what}; its log {self.log} ends in:\n{self.tail()}")
-
-
-def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def listens(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether somebody accepts TCP connections there."""
-    with suppress(OSError), socket.create_connection((host, port), timeout=1):
-        return True
-    return False

@@ -12,7 +12,8 @@ from typing import Protocol
 
 from ml.release.router import ROUTES
 from tests.demo.model_server.process import HOST
-from tests.demo.process import ManagedProcess, free_port, listens
+from tests.demo.ports import free_port, listens
+from tests.demo.process import ManagedProcess
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "router"
 START_SECONDS = 60

@@ -17,7 +17,7 @@ from tests.demo.broker import Broker, running_broker
 from tests.demo.kafka import Kafka, running_kafka, what_is_missing
 from tests.demo.mlflow_server import running_mlflow
 from tests.demo.model_server.process import ModelServerProcess, starting_model_server
-from tests.demo.process import free_port, listens
+from tests.demo.ports import free_port, listens
 
 BrokerName = Literal["tansu", "kafka"]
 MODEL_CONFIG = "models.config"

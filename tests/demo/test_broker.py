@@ -11,7 +11,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from tests.demo import produce as production
 from tests.demo.broker import Broker, running_broker
 from tests.demo.clicks import Day, render
-from tests.demo.process import ManagedProcess, ProcessFailed, free_port, listens
+from tests.demo.ports import free_port, listens
+from tests.demo.process import ManagedProcess, ProcessFailed
 from tests.demo.produce import ProductionFailed, create_topic, produce
 
 pytestmark = pytest.mark.integration

@@ -30,7 +30,7 @@ from tests.demo.clicks import Day
 from tests.demo.model_server.faults import Faults
 from tests.demo.model_server.flags import parse_flags
 from tests.demo.model_server.status import StatusError
-from tests.demo.process import free_port
+from tests.demo.ports import free_port
 from tests.demo.prometheus import INSTALL, is_monitoring_installed, running_prometheus
 from tests.demo.setup import Setup
 from tests.demo.slack import Message, Slack, running_slack

@@ -13,7 +13,7 @@ from ml.landing.topic import Topic
 from tests.demo.kafka import Kafka, jars, running_kafka, what_is_missing
 from tests.demo.kafka.cluster import properties_of
 from tests.demo.kafka.node import Node, Ports
-from tests.demo.process import listens
+from tests.demo.ports import listens
 
 pytestmark = pytest.mark.integration
 

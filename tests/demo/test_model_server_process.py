@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from tests.demo.model_server.process import ModelServerProcess, running_model_server
-from tests.demo.process import ManagedProcess, ProcessFailed, free_port
+from tests.demo.ports import free_port
+from tests.demo.process import ManagedProcess, ProcessFailed
 from tests.integration.scoring_model import copied_into_place, save_scoring_model
 from tests.integration.serving_client import Client, ModelDirectory, eventually
 

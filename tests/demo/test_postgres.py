@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.demo.ports import listens
 from tests.demo.postgres import INSTALL, find_programs, running_postgres
-from tests.demo.process import listens
 
 pytestmark = [
     pytest.mark.integration,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.demo.process import ManagedProcess, ProcessFailed, free_port, listens
+from tests.demo.process import ManagedProcess, ProcessFailed
 
 FOREVER = "import signal; print('up', flush=True); signal.pause()"
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {FOREVER}"
@@ -148,13 +148,3 @@ def test_starting_outside_the_main_thread_is_refused(log):
     thread.join()
 
     assert "must be started from the main thread" in str(failures[0])
-
-
-def test_a_free_port_is_silent_until_somebody_listens(log):
-    port = free_port()
-    assert not listens(port)
-
-    with ManagedProcess(
-        "web", [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"], log
-    ) as web:
-        web.wait_until(lambda: listens(port), timeout=30)

@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from tests.demo.process import free_port
+from tests.demo.ports import free_port
 from tests.demo.proxy import Proxy
 
 ANSWER_SECONDS = 60

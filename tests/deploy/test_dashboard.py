@@ -20,7 +20,8 @@ from ml.release.exposition import METRICS
 from tests.demo.canary.panels import DASHBOARD as FILE
 from tests.demo.canary.panels import draw_dashboard, fill_in
 from tests.demo.canary.timeline import MEASURES
-from tests.demo.process import ProcessFailed, free_port
+from tests.demo.ports import free_port
+from tests.demo.process import ProcessFailed
 from tests.demo.prometheus import (
     DEPLOY,
     INSTALL,

@@ -17,7 +17,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.demo.process import ManagedProcess, free_port, listens
+from tests.demo.ports import free_port, listens
+from tests.demo.process import ManagedProcess
 from tests.demo.prometheus import INSTALL as INSTALL_MONITORING
 from tests.demo.prometheus import is_monitoring_installed, running_mtail
 from tests.demo.router import CONFIGURATION, INSTALL, SITE, is_router_installed

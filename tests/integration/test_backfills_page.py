@@ -15,7 +15,7 @@ import pytest
 
 from tests.demo.airflow_server import settings
 from tests.demo.clicks import Day
-from tests.demo.process import free_port
+from tests.demo.ports import free_port
 from tests.demo.produce import create_topic, produce
 from tests.demo.stack import running_services
 from tests.integration.page_commands import COMMANDS, ROOT

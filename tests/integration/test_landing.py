@@ -40,7 +40,7 @@ from ml.landing.topic import Topic
 from ml.pipelines import load_pipeline
 from ml.store import Store
 from tests.demo.broker import Broker, running_broker
-from tests.demo.process import free_port
+from tests.demo.ports import free_port
 from tests.demo.produce import create_topic
 from tests.integration.landed import land
 from tests.integration.midway import Moment, kill_at

@@ -21,7 +21,7 @@ from ml.release.rehearsal import read_rehearsal, rehearse_golden
 from ml.release.rollback import RolledBack, roll_back
 from ml.release.server import ModelServer
 from ml.release.wish import Wish
-from tests.demo.process import free_port
+from tests.demo.ports import free_port
 from tests.integration.forking import FORKSERVER
 from tests.integration.publishing import Place, kill_after
 from tests.integration.release_world import (

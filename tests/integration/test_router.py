@@ -27,7 +27,7 @@ from ml.connections import ServingConnection
 from ml.pipelines import load_pipeline
 from ml.release.router import route_file, set_share
 from tests.demo.model_server.process import ModelServerProcess, running_model_server
-from tests.demo.process import free_port
+from tests.demo.ports import free_port
 from tests.demo.prometheus import INSTALL as INSTALL_MONITORING
 from tests.demo.prometheus import is_monitoring_installed, running_mtail, running_prometheus
 from tests.demo.router import CONFIGURATION, INSTALL, Router, is_router_installed, running_router

@@ -12,7 +12,8 @@ from pathlib import Path
 from tests.demo import prometheus, router
 from tests.demo.alertmanager import running_alertmanager
 from tests.demo.model_server.process import REPOSITORY, ModelServerProcess, running_model_server
-from tests.demo.process import ManagedProcess, free_port, listens
+from tests.demo.ports import free_port, listens
+from tests.demo.process import ManagedProcess
 from tests.demo.prometheus import Prometheus, running_mtail, running_prometheus
 from tests.demo.router import Router, running_router
 from tests.demo.slack import Slack, running_slack

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.demo.kafka.jvm import JVM, java_environment, run_tool
-from tests.demo.process import ManagedProcess, free_port
+from tests.demo.ports import free_port
+from tests.demo.process import ManagedProcess
 
 LOG = ("-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS")
 HANDOVER_SECONDS = 60.0

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.demo.process import ManagedProcess, free_port, listens
+from tests.demo.ports import free_port, listens
+from tests.demo.process import ManagedProcess
 
 REPOSITORY = Path(__file__).parents[3]
 HOST = "127.0.0.1"

@@ -19,7 +19,7 @@ from tests.demo.model_server.metrics import Metrics
 from tests.demo.model_server.rest import RestApi, RestServer
 from tests.demo.model_server.servable import Servable
 from tests.demo.model_server.status import StatusError
-from tests.demo.process import free_port
+from tests.demo.ports import free_port
 
 HOST = "127.0.0.1"
 OPTIONS = CoreOptions(max_num_load_retries=0, allow_version_labels_for_unavailable_models=True)

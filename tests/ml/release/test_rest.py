@@ -13,7 +13,7 @@ from ml.connections import ServingConnection
 from ml.errors import Misconfigured, Unavailable
 from ml.release.failures import LoadFailed
 from ml.release.rest import RestServer, VersionState
-from tests.demo.process import free_port
+from tests.demo.ports import free_port
 
 MODEL, LABEL = "/v1/models/clicks", "/v1/models/clicks/labels/stable/metadata"
 

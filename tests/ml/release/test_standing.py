@@ -36,7 +36,7 @@ from ml.release.standing import Sample, Sources, due_watermark, observe
 from ml.release.versions import Version
 from ml.release.watch.concerns import Notebook
 from ml.store import Store
-from tests.demo.process import free_port
+from tests.demo.ports import free_port
 from tests.ml.release.published import give_users, publish
 
 FIRST_DAY = date(2026, 3, 10)

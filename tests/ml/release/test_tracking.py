@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from ml.connections import MlflowConnection
 from ml.errors import Misconfigured, Unavailable
 from ml.release.tracking import PASSWORD, SETTINGS, open_mlflow
-from tests.demo.process import free_port
+from tests.demo.ports import free_port
 
 
 def test_credentials_are_in_the_environment_for_the_time_of_the_block_only(monkeypatch: pytest.MonkeyPatch):

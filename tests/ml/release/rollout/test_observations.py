@@ -12,7 +12,7 @@ import yaml
 
 from ml.connections import PrometheusConnection
 from ml.release.rollout.observations import STABLE, Reading, observe
-from tests.demo.process import free_port
+from tests.demo.ports import free_port
 from tests.demo.prometheus import INSTALL, is_monitoring_installed
 
 # promtool's time begins at 0. Ten minutes of another canary's trial, then ten of this one's.

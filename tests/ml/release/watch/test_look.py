@@ -13,7 +13,7 @@ from ml.release import Records
 from ml.release.router import read_share, set_share
 from ml.release.watch.look import Look, Servers, look, mark_told, watch_production
 from ml.store import Store
-from tests.demo.process import free_port
+from tests.demo.ports import free_port
 from tests.ml.release.published import publish
 
 NOW = datetime(2026, 11, 21, 2, tzinfo=timezone.utc)
