@@ -10,7 +10,6 @@ from typing import Any
 import yaml
 
 from ml import steps
-from ml.artifact import Window
 from ml.walk import Walk
 
 
@@ -75,11 +74,14 @@ def add_what_if(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def walk_of(chosen: argparse.Namespace) -> Walk:
-    """The night that the arguments name."""
-    zone = steps.load_pipeline(chosen.pipeline).landing.time_zone
+    """The night that the arguments name.
+
+    Raises:
+        Misconfigured: if its day has not settled.
+    """
     return Walk(
         chosen.pipeline,
-        Window.of_day(chosen.day, zone),
+        steps.settled_window(chosen.pipeline, chosen.day),
         refresh=chosen.refresh_production,
         accept_gap=chosen.accept_gap,
         refresh_landing=chosen.refresh,

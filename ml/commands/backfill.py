@@ -111,8 +111,7 @@ def _report(pipeline: str, backfill: dict[str, Any]) -> dict[str, str]:
 
 
 def _windows(chosen: argparse.Namespace) -> list[Window]:
-    zone = steps.load_pipeline(chosen.pipeline).landing.time_zone
-    windows = steps.backfill_windows(str(chosen.first), str(chosen.last), zone)
+    windows = steps.backfill_windows(chosen.pipeline, str(chosen.first), str(chosen.last))
     return windows[::-1] if chosen.order == "backward" else windows
 
 

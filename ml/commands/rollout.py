@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from datetime import datetime, timezone
 from typing import Any
 
 from ml import steps
-from ml.artifact import Window
 from ml.commands.arguments import add_command, add_day
 from ml.commands.connections import canary, kafka, mlflow, prometheus, serving
-from ml.errors import Misconfigured
 
 
 def add_to(commands: Any) -> None:
@@ -52,10 +49,7 @@ def withdraw(chosen: argparse.Namespace) -> str:
 
 def judge_realised(chosen: argparse.Namespace) -> str:
     """Judge the canaries of a day by realised labels, as the DAG does."""
-    settings = steps.load_pipeline(chosen.pipeline)
-    window = Window.of_day(chosen.day, settings.landing.time_zone)
-    if window.end > datetime.now(timezone.utc):
-        raise Misconfigured(f"{chosen.day} is not over; expected a past day. Its clicks have still to land.")
+    window = steps.settled_window(chosen.pipeline, chosen.day)
     day = {"pipeline": chosen.pipeline, **window.as_json()}
     trials = steps.find_trials(**day)
     examples = steps.land_examples(**day, kafka=kafka())

@@ -6,7 +6,7 @@ step that needs it: landing and the gate wait for no TensorFlow.
 
 from ml.pipelines import load_pipeline, load_valid_pipelines, pipeline_names
 from ml.steps.approval import describe_canary, describe_night
-from ml.steps.backfill import backfill_windows, plan_backfill, read_backfill, render_plan, report_backfill
+from ml.steps.backfill import plan_backfill, read_backfill, render_plan, report_backfill
 from ml.steps.data import (
     check_pipeline,
     compute_statistics,
@@ -37,6 +37,7 @@ from ml.steps.serving import (
 from ml.steps.snapshots import compare_schema, diff_statistics, find_examples, restore_schema
 from ml.steps.verdict import decide_blessing, log_to_mlflow, push_model, resolve_production
 from ml.steps.watch import look_at_production, mark_told, watch_production
+from ml.steps.windows import backfill_windows, settled_window
 from ml.what_if import trying
 
 __all__ = [
@@ -86,6 +87,7 @@ __all__ = [
     "roll_back",
     "serve_metrics",
     "set_golden",
+    "settled_window",
     "show_golden",
     "stop_training",
     "train_candidate",

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
-from ml.artifact import Window
 from ml.connections import KafkaConnection, MlflowConnection, ServingConnection
 from ml.day import Day
 from ml.decisions import refuse_in_what_if
-from ml.errors import Misconfigured
 from ml.pipelines import load_pipeline
+from ml.steps.windows import backfill_windows
 from ml.store import Store
 
 
@@ -40,13 +38,13 @@ def plan_backfill(
         A `ml.backfill.plan.Plan`. What does not answer is a finding in it.
 
     Raises:
-        Misconfigured: if the days are no days, are in the wrong order or are not over, or if a what-if is
+        Misconfigured: if the days are no days, are in the wrong order or have not settled, or if a what-if is
             asked to decide about a landing.
     """
     from ml import backfill
 
     reasons, (first, last) = backfill.Asked(**(asked or {})), days
-    windows = backfill_windows(first, last, load_pipeline(pipeline).landing.time_zone)
+    windows = backfill_windows(pipeline, first, last)
     some_day = Day.of(pipeline, **windows[0].as_json())
     if reasons.accept_gap or reasons.refresh_landing:
         refuse_in_what_if(some_day)
@@ -101,31 +99,3 @@ def read_backfill(pipeline: str, key: str, *, mlflow: MlflowConnection) -> dict[
     from ml import release
 
     return asdict(release.read_backfill(load_pipeline(pipeline), key, mlflow))
-
-
-def backfill_windows(first: str, last: str, time_zone: str) -> list[Window]:
-    """The windows of the days from ``first`` to ``last``, both included.
-
-    Raises:
-        Misconfigured: if they are no days, are in the wrong order, or the last one is not over.
-    """
-    begin, end = _day(first), _day(last)
-    if begin > end:
-        raise Misconfigured(
-            f"the first day, {begin}, lies after the last, {end}; expected it at or before it. Swap them."
-        )
-    count = (end - begin).days + 1
-    windows = [Window.of_day(begin + timedelta(days=after), time_zone) for after in range(count)]
-    if (over := windows[-1].end) > datetime.now(timezone.utc):
-        raise Misconfigured(
-            f"{end} is over at {over:%Y-%m-%d %H:%M} UTC only; expected days of the past. Choose an earlier "
-            "last day."
-        )
-    return windows
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise Misconfigured(f"{text!r} is no day ({error}); expected YYYY-MM-DD, like 2026-11-20.") from error

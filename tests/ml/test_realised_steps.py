@@ -59,8 +59,8 @@ def test_a_connection_that_does_not_name_the_record_is_told_to(tmp_path: Path) -
         land_predictions(**DAY, trials=[TRIAL], serving=nowhere)
 
 
-def test_a_day_that_is_not_over_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_day_that_has_not_settled_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     tomorrow = (date.today() + timedelta(days=1)).isoformat()
 
     assert main(["rollout", "realised", "--pipeline", "clicks", "--day", tomorrow]) != 0
-    assert "is not over" in capsys.readouterr().err
+    assert f"{tomorrow} settles at " in capsys.readouterr().err

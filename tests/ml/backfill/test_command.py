@@ -112,7 +112,7 @@ def test_what_the_operating_system_refuses_stops_a_command_with_a_message(
     ("pipeline", "first", "last", "words"),
     [
         ("clicks", "2026-03-03", "2026-03-01", "the first day, 2026-03-03, lies after the last, 2026-03-01"),
-        ("clicks", "2026-03-03", "2999-01-01", "2999-01-01 is over at 2999-01-02 00:00 UTC only"),
+        ("clicks", "2026-03-03", "2999-01-01", "2999-01-01 settles at 2999-01-02 02:00 UTC, 120"),
         ("nowhere", "2026-03-01", "2026-03-01", "there is no pipeline 'nowhere'"),
     ],
 )
@@ -154,4 +154,4 @@ def test_a_word_for_a_day_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> 
 
     assert "'yesterday' is no day" in capsys.readouterr().err
     with pytest.raises(Misconfigured, match="'yesterday' is no day"):
-        backfill_windows("yesterday", "2026-03-01", "UTC")
+        backfill_windows("clicks", "yesterday", "2026-03-01")
