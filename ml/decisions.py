@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Self
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from ml.day import Day
 from ml.durable import write_atomically
-from ml.errors import Misconfigured
+from ml.errors import Misconfigured, StoreCorrupted
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,29 @@ class Decision:
         return {name: reason for name, reason in asdict(self).items() if reason}
 
 
+Kind = Literal["refresh", "accept_gap"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One decision.
+
+    Attributes:
+        kind: which reason of a `Decision` it gives.
+        reason: in a person's words.
+        at: when it was made, ISO 8601 in UTC.
+    """
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
+    kind: Kind
+    reason: Annotated[str, Field(min_length=1)]
+    at: str
+
+
+ENTRIES = TypeAdapter(tuple[Entry, ...])
+
+
 @dataclass(frozen=True)
 class Decisions:
     """All decisions about one day, oldest first; the file of the day is written anew to add one.
@@ -46,17 +71,24 @@ class Decisions:
 
     Attributes:
         day: which they are about.
-        entries: ``kind``, ``reason`` and ``at``, the time of the decision.
+        entries: one a decision.
     """
 
     day: Day
-    entries: tuple[dict[str, str], ...] = ()
+    entries: tuple[Entry, ...] = ()
 
     @classmethod
     def of(cls, day: Day) -> Self:
-        """Read what has been decided about a day."""
+        """Read what has been decided about a day.
+
+        Raises:
+            StoreCorrupted: if the file is not as it was written.
+        """
         path = _path(day)
-        return cls(day, tuple(json.loads(path.read_bytes())) if path.exists() else ())
+        try:
+            return cls(day, ENTRIES.validate_json(path.read_bytes()) if path.exists() else ())
+        except ValidationError as error:
+            raise _corrupted(day, error) from error
 
     @property
     def standing(self) -> Decision:
@@ -66,22 +98,23 @@ class Decisions:
         """
         decision = Decision()
         for entry in self.entries:
-            kept = Decision() if entry["kind"] == "refresh" else decision
-            decision = replace(kept, **{entry["kind"]: entry["reason"]})
+            kept = Decision() if entry.kind == "refresh" else decision
+            decision = replace(kept, **{entry.kind: entry.reason})
         return decision
 
-    def adding(self, kind: str, reason: str) -> Self:
+    def adding(self, kind: Kind, reason: str) -> Self:
         """The same with one more, not yet written; the same itself if there is no reason or it is known."""
-        known = any((entry["kind"], entry["reason"]) == (kind, reason) for entry in self.entries)
+        known = any((entry.kind, entry.reason) == (kind, reason) for entry in self.entries)
         if known or not reason:
             return self
         at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        return replace(self, entries=(*self.entries, {"kind": kind, "reason": reason, "at": at}))
+        return replace(self, entries=(*self.entries, Entry(kind, reason, at)))
 
     def save(self) -> None:
         """Write them down, if one is new. Only inside `deciding`."""
         if self.entries != type(self).of(self.day).entries:
-            write_atomically(_path(self.day), (json.dumps(self.entries, indent=2) + "\n").encode())
+            content = json.dumps([asdict(entry) for entry in self.entries], indent=2)
+            write_atomically(_path(self.day), f"{content}\n".encode())
 
 
 def refuse_in_what_if(day: Day) -> None:
@@ -102,6 +135,17 @@ def deciding(day: Day) -> Iterator[Decisions]:
     """Hold the lock on a day's decisions: two people who decide at once do so one after the other."""
     with day.store.lock(f"{day.pipeline.name}/landing/decisions/{day.name}"):
         yield Decisions.of(day)
+
+
+def _corrupted(day: Day, error: ValidationError) -> StoreCorrupted:
+    faults = "; ".join(f"{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in error.errors())
+    return StoreCorrupted(
+        f"{_path(day)} does not say what was decided about the landing of {day.name}: {faults}. Expected a "
+        "JSON list of objects, oldest first, each with kind (refresh or accept_gap), reason and at. Without "
+        "it the day would be landed as if nothing had been decided. Something changed it after it was "
+        "written: restore it from a copy, or write it anew. The reasons that the day was landed by stand in "
+        f"the manifests below {day.store.root / day.pipeline.name / 'offsets'}, at identity.config.decision."
+    )
 
 
 def _path(day: Day) -> Path:

@@ -6,7 +6,8 @@ import pytest
 
 from ml.artifact import Window
 from ml.day import Day
-from ml.decisions import Decision, Decisions, deciding
+from ml.decisions import Decision, Decisions, Kind, deciding
+from ml.errors import StoreCorrupted
 from ml.identities import identify_offsets
 from ml.pipelines import load_pipeline
 from ml.store import Store
@@ -17,7 +18,7 @@ def day(store: Store, window: Window) -> Day:
     return Day(load_pipeline("clicks"), window, store)
 
 
-def decide(day: Day, kind: str, reason: str) -> None:
+def decide(day: Day, kind: Kind, reason: str) -> None:
     with deciding(day) as decisions:
         decisions.adding(kind, reason).save()
 
@@ -77,3 +78,32 @@ def test_every_decision_stays_on_record_with_its_time(day: Day) -> None:
         ("accept_gap", "größerer Ausfall"),
     ]
     assert all(entry["at"].endswith("+00:00") for entry in entries)
+
+
+ENTRY = {"kind": "refresh", "reason": "late batch", "at": "2026-03-12T09:00:00+00:00"}
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("", "Invalid JSON"),
+        ('[{"kind": "refresh", "reason": "la', "Invalid JSON"),
+        ("{}", "valid array"),
+        ('["refresh"]', "0 "),
+        (json.dumps([{**ENTRY, "kind": "refersh"}]), "0.kind Input should be 'refresh' or 'accept_gap'"),
+        (json.dumps([ENTRY, {**ENTRY, "reason": ""}]), "1.reason "),
+        (json.dumps([{"kind": "refresh", "reason": "late batch"}]), "0.at "),
+        (json.dumps([{**ENTRY, "by": "me"}]), "0.by "),
+    ],
+)
+def test_a_damaged_file_is_never_taken_for_no_decision(day: Day, content: str, fault: str) -> None:
+    path = day.store.root / "clicks" / "landing" / "decisions" / "2026-03-10.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+
+    with pytest.raises(StoreCorrupted) as told:
+        Decisions.of(day)
+
+    assert str(told.value).startswith(f"{path} does not say what was decided about the landing of 2026-03-10")
+    assert fault in str(told.value)
+    assert "restore it from a copy" in str(told.value)
