@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ml.artifact import Artifact
 from ml.day import Day
+from ml.errors import Removed, StoreCorrupted
 from ml.identities import find_examples, identify_offsets
 from ml.landing.late import EarlierDay
 from ml.landing.ranges import OffsetManifest
@@ -14,8 +15,16 @@ def find_earlier(day: Day) -> EarlierDay:
     """Look a day's landings up in the store.
 
     The one that a night would use holds for the day. Where there is none, the last one does, whatever it was
-    made by: a setting that has changed since is no reason to forget the events that came late.
+    made by: a setting that has changed since is no reason to forget the events that came late. Where one is
+    damaged or just gone, tonight's landing goes on without these counts: it needs no other day.
     """
+    try:
+        return _look_up(day)
+    except (StoreCorrupted, Removed) as error:
+        return EarlierDay(day.window, unreadable=f"its landings cannot be read: {error}")
+
+
+def _look_up(day: Day) -> EarlierDay:
     landings = [_read(day, offsets) for offsets in _landed_offsets(day)]
     if not landings:
         return EarlierDay(day.window)

@@ -35,16 +35,18 @@ class EarlierDay:
         landed: the offsets of the landing that holds for it; None if it was never landed.
         counted: the offsets of its last landing that counted late events of the days before it. A
             refreshment counts none. None if there is no such landing.
+        unreadable: why its landings could not be looked up; empty if they could.
     """
 
     window: Window
     landed: OffsetManifest | None = None
     counted: OffsetManifest | None = None
+    unreadable: str = ""
 
     def why_not_counted(self, topic: str) -> str:
         """Why late events of this day cannot be told from the others; empty if they can."""
         if self.landed is None:
-            return NOT_LANDED
+            return self.unreadable or NOT_LANDED
         return "" if self.landed.topic == topic else f"the landing was from the topic {self.landed.topic!r}"
 
 
