@@ -86,12 +86,23 @@ def test_every_alert_says_how_urgent_it_is_what_happened_what_to_do_and_where_to
     assert f"\n### {alert['alert']}\n" in (DEPLOY.parent / "docs" / "operations.md").read_text()
 
 
-def test_every_alert_is_seen_firing_by_a_test():
+def expected_alerts() -> list[tuple[str, dict[str, str]]]:
+    """Alert and labels of each that the rules' tests see firing."""
     tests = [yaml.safe_load(file.read_text()) for file in sorted((PROMETHEUS / "tests").glob("*.yml"))]
     cases = [case for file in tests for test in file["tests"] for case in test.get("alert_rule_test", ())]
+    return [(case["alertname"], fired["exp_labels"]) for case in cases for fired in case["exp_alerts"]]
 
-    fired = {case["alertname"] for case in cases if case["exp_alerts"]}
-    assert fired == {alert["alert"] for alert in alert_rules()}
+
+def test_every_alert_is_seen_firing_by_a_test():
+    assert {name for name, _ in expected_alerts()} == {alert["alert"] for alert in alert_rules()}
+
+
+def test_an_alert_about_one_track_of_a_model_says_which_or_the_watch_would_blame_stable():
+    of_tracks = {alert["alert"] for alert in alert_rules() if "track" in alert["expr"]}
+
+    fired = [(name, labels) for name, labels in expected_alerts() if "model" in labels]
+    assert {name for name, labels in fired if "track" in labels} == of_tracks & {name for name, _ in fired}
+    assert {"UsersSeeErrors", "NoTraffic"} == {name for name, labels in fired if "track" not in labels}
 
 
 def test_a_pipeline_is_watched_by_alerts_that_there_are_and_that_speak_of_its_users():

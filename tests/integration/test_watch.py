@@ -42,8 +42,11 @@ pytestmark = [
 ONE, TWO, THREE = 20261102001, 20261103001, 20261104001
 MODEL = "alerted"
 ANSWER = {"time": "", "trace": "1", "face": "rest", "model": MODEL, "track": "stable"}
+FINE = {"outcome": "ok", "status": "200", "seconds": "0.004", "score": "0.1"}
 FAILED = {"outcome": "failed", "status": "500", "seconds": "0.004", "score": ""}
 ANSWERED = {"answered_by": "stable", "answer": "failed", "request_seconds": "0.005"}
+UNANSWERED = {"outcome": "", "status": "", "seconds": "", "score": "", "answer": "", "http_status": "499"}
+LEFT_CANARY = UNANSWERED | {"track": "canary", "answered_by": "canary"}
 WAIT_SECONDS = 60
 
 
@@ -54,7 +57,7 @@ class WatchedPlace(Place):
     @property
     def pipeline(self) -> Pipeline:
         plain = super().pipeline
-        watch = Watch(alerts=("UsersSeeErrors",))
+        watch = Watch(alerts=("UsersGiveUp", "UsersSeeErrors"))
         return plain.model_copy(update={"serving": plain.serving.model_copy(update={"watch": watch})})
 
 
@@ -78,11 +81,19 @@ class Watched:
 
     def fail_users(self) -> None:
         """Users are answered by errors until the alert fires."""
+        self.log_until("UsersSeeErrors", FAILED | ANSWERED)
+
+    def log(self, line: dict[str, str]) -> None:
+        """The router logs this line."""
+        with self.access_log.open("a") as log:
+            log.write(json.dumps(ANSWER | line, separators=(",", ":")) + "\n")
+
+    def log_until(self, alert: str, line: dict[str, str]) -> None:
+        """The router logs this line again and again until the alert fires."""
 
         def alert_fires_after_one_more() -> bool:
-            with self.access_log.open("a") as log:
-                log.write(json.dumps(ANSWER | FAILED | ANSWERED, separators=(",", ":")) + "\n")
-            return bool(self.prometheus.query('ALERTS{alertname="UsersSeeErrors",alertstate="firing"}'))
+            self.log(line)
+            return bool(self.prometheus.query(f'ALERTS{{alertname="{alert}",alertstate="firing"}}'))
 
         self.prometheus.process.wait_until(alert_fires_after_one_more, WAIT_SECONDS, "alarmed", pause=0.3)
 
@@ -114,6 +125,16 @@ def watched(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         place.night(2)
         place.night(3)
         yield Watched(place, access_log, prometheus)
+
+
+def test_users_whom_a_canary_leaves_unanswered_are_not_held_against_the_push_before(watched: Watched):
+    watched.log(FINE | ANSWERED | {"answer": "ok"})
+    watched.log_until("UsersGiveUp", LEFT_CANARY)
+
+    found = watched.look()
+
+    assert found.judgement is not None
+    assert (found.judgement.decision, found.alerts, watched.place.served()) == ("CALM", (), TWO)
 
 
 def test_errors_after_a_push_take_it_back_once_and_say_why(
