@@ -92,7 +92,7 @@ METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("day", "verdict"),
     ),
     "retraining_realised_verdict_info": (
-        "Always 1, for each of the last canaries: the last word of realised labels and the track it is on.",
+        "Always 1, for each of the last canaries: the word of realised labels that counts, and its track.",
         ("version", "verdict", "track"),
     ),
     "retraining_drift_bits": (

@@ -136,18 +136,36 @@ def golden_version(lines: Iterable[Line]) -> int | None:
 
 
 def realised_words(lines: Iterable[Line]) -> dict[int, Line]:
-    """The last word of realised labels on each version that was a canary: that of the latest day's clicks."""
+    """The word of realised labels that counts, on each version that was a canary.
+
+    It is that of the latest day whose clicks could tell; of several trials on one day, the worst. Clicks that
+    could not tell take nothing back that others have told.
+    """
     found: dict[int, Line] = {}
     for line in lines:
-        if line["action"] == "reassess":
-            last = found.get(line["to"], line)
-            found[line["to"]] = max(line, last, key=_judged_day)
+        if line["action"] == "reassess" and _outweighs(line, found.get(line["to"])):
+            found[line["to"]] = line
     return found
 
 
-def _judged_day(line: Line) -> str:
+def judged_day(word: Line) -> str:
     """The day of a word's evidence, ``store:<pipeline>/realised/<day>-<key>``."""
-    return str(line["evidence"]).rpartition("/")[2].rpartition("-")[0]
+    return str(word["evidence"]).rpartition("/")[2].rpartition("-")[0]
+
+
+def _outweighs(word: Line, before: Line | None) -> bool:
+    """Whether a word on a version counts instead of the one before."""
+    if before is None:
+        return True
+    if _tells(word) != _tells(before):
+        return _tells(word)
+    if word["evidence"] == before["evidence"]:
+        return bool(word["verdict"] == "DOUBTED")
+    return judged_day(before) <= judged_day(word)
+
+
+def _tells(word: Line) -> bool:
+    return bool(word["verdict"] != "INCONCLUSIVE")
 
 
 def _ends_trial(line: Line) -> bool:

@@ -3,7 +3,7 @@
 | action | after it | if the process is lost after it |
 |---|---|---|
 | note | the ledger has one line for each trial of the day, with its evidence | it is found |
-| tags, metrics | MLflow says the same beside the version and its run | they are written once more |
+| tags, metrics | MLflow has the word that counts, and the day's numbers | they are written once more |
 
 Nothing that serves is touched: what to do about a doubted version is said, and a person does it.
 """
@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from ml.artifact import Artifact
 from ml.connections import MlflowConnection
 from ml.errors import Misconfigured
+from ml.release.history import Line, judged_day, realised_words
 from ml.release.ledger import MAX_REASON, Move
 from ml.release.production import Records, publication_lock
 from ml.release.rollout.tracks import Tracks, canary_of
 from ml.release.rollout.trial import find_trial
-from ml.release.run_labels import MAX_TAG, shorten
+from ml.release.run_labels import shorten
 from ml.release.versions import Version
 
 if TYPE_CHECKING:
@@ -116,19 +117,19 @@ def _mirror(realised: Artifact, records: Records, mlflow: MlflowConnection) -> N
     from ml.release.tracking import open_mlflow
 
     content, file = records.store.read_json(realised), records.store.open(realised) / "realised.json"
+    words = realised_words(records.ledger.entries())
     with open_mlflow(mlflow) as client:
         registry = Registry(client, records.pipeline.serving.model)
         for trial in content["trials"]:
             logged = registry.find_logged(_version(trial["version"], records).model["digest"])
-            if logged.tags.get(DAY, "") <= content["day"]:
-                registry.tag(logged, _tags(trial, content["day"]))
+            registry.tag(logged, _tags(words[trial["version"]]))
             if logged.run_id:
                 client.log_batch(logged.run_id, metrics=list(_metrics(trial, content["day"])))
                 client.log_artifact(logged.run_id, str(file), f"realised/{content['day']}")
 
 
-def _tags(trial: dict[str, Any], day: str) -> dict[str, str]:
-    return {DAY: day, VERDICT: trial["verdict"], REASONS: shorten("; ".join(trial["reasons"]), MAX_TAG)}
+def _tags(word: Line) -> dict[str, str]:
+    return {DAY: judged_day(word), VERDICT: word["verdict"], REASONS: word["reason"]}
 
 
 def _metrics(trial: dict[str, Any], day: str) -> Iterator[Metric]:

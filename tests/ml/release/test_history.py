@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from ml.release.history import (
     canary_on_trial,
     golden_version,
     passages,
+    realised_words,
     rolled_back,
     served_at,
     version_before,
@@ -136,6 +138,43 @@ def test_after_a_newer_push_previous_is_what_served_before_it():
     lines = [*PUSHED, *BACK, *move(40, TWO, 20261104001)]
 
     assert version_before(lines, "stable", 20261104001) == TWO
+
+
+def word(said: str) -> dict[str, Any]:
+    """One on the same version, such as ``5: DOUBTED``: by the clicks of that day."""
+    day, verdict = said.split(": ")
+    evidence = f"store:clicks/realised/2026-11-{int(day):02d}-0a1b"
+    return line("noted", 0, TWO, TWO, action="reassess", label="canary", verdict=verdict, evidence=evidence)
+
+
+@pytest.mark.parametrize(
+    ("said", "counts"),
+    [
+        # A day that could not tell takes nothing back, in whatever order the days are judged.
+        (["5: DOUBTED", "6: INCONCLUSIVE"], "5: DOUBTED"),
+        (["6: INCONCLUSIVE", "5: DOUBTED"], "5: DOUBTED"),
+        (["5: CONFIRMED", "6: INCONCLUSIVE"], "5: CONFIRMED"),
+        (["5: INCONCLUSIVE", "6: INCONCLUSIVE"], "6: INCONCLUSIVE"),
+        # Else the later day's clicks count, and an earlier day that is judged late changes nothing.
+        (["5: DOUBTED", "6: CONFIRMED"], "6: CONFIRMED"),
+        (["6: CONFIRMED", "5: DOUBTED"], "6: CONFIRMED"),
+        (["5: CONFIRMED", "6: DOUBTED", "7: INCONCLUSIVE"], "6: DOUBTED"),
+        # Stable has moved in mid-trial, so the day has two.
+        (["5: DOUBTED", "5: INCONCLUSIVE"], "5: DOUBTED"),
+        (["5: DOUBTED", "5: CONFIRMED"], "5: DOUBTED"),
+        (["5: CONFIRMED", "5: DOUBTED"], "5: DOUBTED"),
+        (["4: DOUBTED", "5: INCONCLUSIVE", "5: CONFIRMED"], "5: CONFIRMED"),
+    ],
+)
+def test_the_word_that_counts_is_the_latest_that_tells_and_of_one_day_the_worst(said: list[str], counts: str):
+    assert realised_words(map(word, said)) == {TWO: word(counts)}
+
+
+def test_a_day_that_is_judged_anew_is_taken_at_its_new_word():
+    doubted, anew = word("5: DOUBTED"), word("5: CONFIRMED")
+    anew["evidence"] += "2c"
+
+    assert realised_words([doubted, anew]) == {TWO: anew}
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 9)), max_size=20))

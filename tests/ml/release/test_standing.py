@@ -483,7 +483,7 @@ def test_a_watch_that_was_asked_for_and_never_looked_is_seen(pipeline, sources):
     assert looked_at(watched) == [NOW.timestamp()]
 
 
-def test_the_last_word_on_a_canary_is_that_of_the_latest_day_and_says_whom_it_answers(
+def test_the_word_on_a_canary_is_that_of_the_latest_day_that_tells_and_says_whom_it_answers(
     pipeline, store, sources
 ):
     canary = pipeline.serving.model_copy(update={"canary": Canary()})
@@ -495,6 +495,7 @@ def test_the_last_word_on_a_canary_is_that_of_the_latest_day_and_says_whom_it_an
         (old, "DOUBTED", 3),
         (served, "DOUBTED", 6),
         (served, "CONFIRMED", 4),
+        (served, "INCONCLUSIVE", 7),
         (tried, "INCONCLUSIVE", 6),
     ]:
         evidence = f"store:clicks/realised/2026-11-{day:02d}-0a1b"
