@@ -19,6 +19,10 @@ DECIDED = {
     "refresh": "anew, with all late events that the topic holds by then",
     "accept_gap": "with what the topic still holds",
 }
+IN_ORDER = (
+    "run the days oldest first and one at a time: a night takes the days that it learns from as they are "
+    "decided by then. After another order run them once more; the plan says which nights would learn anew."
+)
 STATES = {
     "kept": "kept as they are",
     "to_land": "to land",
@@ -130,6 +134,8 @@ def _decided(plans: Sequence[DayPlan]) -> Iterator[str]:
     for kind, words in DECIDED.items():
         if days := [plan["day"] for plan in landed_anew if kind in plan["decision"]]:
             yield f"{', '.join(days)} would be landed {words}, and stay so for every later landing."
+    if any(plan["decision"] for plan in landed_anew if plan is not plans[-1]):
+        yield IN_ORDER
 
 
 def _empty(plans: Sequence[DayPlan]) -> str:

@@ -21,6 +21,11 @@ LEFT_ALONE: dict[str, list[str] | None] = {
 }
 REPROCESS_BEHAVIORS = tuple(LEFT_ALONE)
 REASONS = ("accept_gap", "refresh_landing", "refresh_production")
+DECIDING = ("accept_gap", "refresh_landing")  # of these a night takes notice in the days that it learns from
+IN_ORDER = (
+    " The command runs the days oldest first and one at a time, whatever was asked for: a night that learns "
+    "from a day takes it as it was decided by then."
+)
 BREAK = " \\\n    "  # the log shows a long line in part; the shell takes these as one
 
 log = logging.getLogger(__name__)
@@ -38,7 +43,7 @@ class PlanOperator(StepOperator):
         plan = super().execute(context)
         from ml import steps
 
-        plan = name_days_left_alone(plan, context)
+        plan = name_order(name_days_left_alone(plan, context), context["params"])
         options = _options(plan, context["params"])
         log.info("%s", steps.render_plan(plan))
         log.info(
@@ -72,11 +77,18 @@ def name_days_left_alone(plan: Mapping[str, Any], context: Context) -> dict[str,
     return {**plan, "left_alone": left_alone, "summary": plan["summary"] + said}
 
 
+def name_order(plan: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan with a sentence about the order of its days, where that matters."""
+    said = IN_ORDER if _decides(params) and len(plan["days"]) > 1 else ""
+    return {**plan, "summary": plan["summary"] + said}
+
+
 def backfill_command(plan: Mapping[str, Any], params: Mapping[str, Any]) -> str:
     """The ``airflow`` command that runs a plan.
 
     Days are named by the moments that they begin at. Airflow would read a bare date in its own time zone,
-    and leave out the first day of a pipeline that lives east of it.
+    and leave out the first day of a pipeline that lives east of it. Days that are decided about run oldest
+    first, one at a time: the nights after such a day learn from what was decided.
 
     Args:
         plan: as the planning step returned it.
@@ -93,10 +105,20 @@ def _options(plan: Mapping[str, Any], params: Mapping[str, Any]) -> list[list[st
         ["airflow", "backfill", "create", "--dag-id", f"retrain_{plan['pipeline']}"],
         ["--from-date", first, "--to-date", last],
         ["--reprocess-behavior", params["reprocess_behavior"]],
-        ["--max-active-runs", str(params["max_active_runs"])],
-        *([["--run-backwards"]] if params["run_backwards"] else []),
+        *_order(params),
         ["--dag-run-conf", json.dumps(_conf(params))],
     ]
+
+
+def _order(params: Mapping[str, Any]) -> list[list[str]]:
+    if _decides(params):
+        return [["--max-active-runs", "1"]]
+    backwards = [["--run-backwards"]] if params["run_backwards"] else []
+    return [["--max-active-runs", str(params["max_active_runs"])], *backwards]
+
+
+def _decides(params: Mapping[str, Any]) -> bool:
+    return any(params[reason] for reason in DECIDING)
 
 
 def _conf(params: Mapping[str, Any]) -> dict[str, Any]:

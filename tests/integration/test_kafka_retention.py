@@ -6,7 +6,7 @@ import itertools
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -15,8 +15,12 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from ml.artifact import Window
+from ml.artifact import Artifact, Window
+from ml.backfill import Asked
+from ml.backfill.day_plan import DayPlan
+from ml.backfill.plan import Tracing, touched_windows
 from ml.connections import KafkaConnection
+from ml.day import Day
 from ml.errors import NoRecords, WindowExpired
 from ml.landing import Remains, examples, survey_topic
 from ml.landing import topic as topic_module
@@ -309,6 +313,46 @@ def test_late_events_are_counted_where_the_offsets_are_found_by_time(
 
 
 YESTERDAY, TODAY, EVENTS = date(2026, 3, 9), date(2026, 3, 10), 3_000
+
+
+def gather(home: Path, days: Sequence[date]) -> dict[date, Artifact]:
+    """Each day's training window, of nights that are walked in this order and may accept a gap."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RETRAIN_HOME", str(home))
+        windows = {day: Window.of_day(day, "UTC") for day in days}
+        return {day: Walk("clicks", windows[day], accept_gap="broker outage").gather_window for day in days}
+
+
+def nights_to_learn_anew(home: Path, days: Sequence[date], kafka: KafkaConnection) -> list[str]:
+    """The days of which the plan of such nights says that they would gather their training window anew."""
+    pipeline, store = load_pipeline("clicks"), Store(home / "store")
+    nights = [Day(pipeline, Window.of_day(day, "UTC"), store) for day in days]
+    touched = touched_windows(nights)
+    remains = dict(zip(touched, survey_topic(pipeline, touched, kafka), strict=True))
+    plans = Tracing(nights, remains, Asked(accept_gap="broker outage")).plan(None)
+    return [plan["day"] for plan in plans if outcome_of("training_window", plan) == "new"]
+
+
+def outcome_of(kind: str, plan: DayPlan) -> str:
+    [outcome] = [step["outcome"] for step in plan["steps"] if step["kind"] == kind]
+    return str(outcome)
+
+
+def test_a_gap_that_was_accepted_after_a_later_night_is_made_good_by_the_same_days_once_more(
+    tmp_path: Path, cluster: Kafka, kafka: KafkaConnection, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETRAIN_CLICKS__TRAINING__WINDOW_DAYS", "2")
+    days, newest_first, here = [YESTERDAY, TODAY], [TODAY, YESTERDAY], tmp_path / "backward"
+    for seed, day in enumerate(days):
+        produce_clicks(ClickDay(day, EVENTS, seed=seed), cluster.bootstrap, topic, PARTITIONS)
+    cluster.topics.delete_records(topic, 0, before=100)
+
+    forward, backward = gather(tmp_path / "forward", days), gather(here, newest_first)
+
+    assert [backward[day] == forward[day] for day in days] == [True, False]
+    assert nights_to_learn_anew(here, days, kafka) == [str(TODAY)]
+    assert gather(here, newest_first) == forward
+    assert nights_to_learn_anew(here, days, kafka) == []
 
 
 @pytest.fixture

@@ -14,7 +14,13 @@ from airflow.cli.cli_parser import get_parser
 from airflow.models import DagRun
 from airflow.models.backfill import ReprocessBehavior, _get_dag_run_no_create_reason
 from airflow.utils.state import DagRunState
-from retraining.planning import REPROCESS_BEHAVIORS, PlanOperator, backfill_command, name_days_left_alone
+from retraining.planning import (
+    REPROCESS_BEHAVIORS,
+    PlanOperator,
+    backfill_command,
+    name_days_left_alone,
+    name_order,
+)
 
 from ml import steps
 
@@ -69,6 +75,24 @@ def test_the_command_carries_the_reasons_that_were_planned_with() -> None:
     read = parsed(backfill_command(plan("2026-11-01T00:00:00+00:00"), {**PARAMS, **reasons}))
 
     assert json.loads(read.dag_run_conf) == reasons
+
+
+@pytest.mark.parametrize("reason", ["accept_gap", "refresh_landing"])
+def test_days_that_are_decided_about_run_in_their_order_whatever_was_asked(reason: str) -> None:
+    asked = {**PARAMS, "max_active_runs": 4, "run_backwards": True, reason: "retention was two days"}
+    days = plan("2026-11-01T00:00:00+00:00", "2026-11-02T00:00:00+00:00")
+
+    read = parsed(backfill_command(days, asked))
+
+    assert (read.max_active_runs, read.run_backwards) == (1, False)
+    assert "oldest first and one at a time" in name_order(days, asked)["summary"]
+
+
+def test_other_days_run_as_was_asked() -> None:
+    asked = {**PARAMS, "refresh_production": "rolled back"}
+    days = plan("2026-11-01T00:00:00+00:00", "2026-11-02T00:00:00+00:00")
+
+    assert name_order(days, asked) == days
 
 
 class Runs:

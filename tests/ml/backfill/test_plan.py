@@ -407,6 +407,15 @@ def test_a_gap_that_would_be_accepted_is_landed_and_what_that_decides_is_said(ni
     assert concern.startswith("2026-03-11 would be landed with what the topic still holds, and stay so")
 
 
+def test_a_decision_about_a_day_before_another_asks_for_the_order_of_the_days(nights: Nights) -> None:
+    asked = Asked(accept_gap="broker outage")
+
+    _, order = find_concerns(nights.plan(1, 2, remains={1: PARTLY, 2: COMPLETE}, asked=asked), NOTHING_SERVED)
+    [_] = find_concerns(nights.plan(0, 1, remains={0: COMPLETE, 1: PARTLY}, asked=asked), NOTHING_SERVED)
+
+    assert order.startswith("run the days oldest first and one at a time")
+
+
 def test_days_that_would_be_refreshed_are_landed_anew_and_no_day_before_them(nights: Nights) -> None:
     nights.run(1)
     asked = Asked(refresh_landing="a delayed batch")
