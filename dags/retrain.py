@@ -9,7 +9,7 @@ from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, TriggerRule
 from retraining.approval import ask_for_approval
 from retraining.notifications import notify
-from retraining.operators import MLFLOW, RUN, LogOperator, PushOperator, TrainOperator, run_step
+from retraining.operators import MLFLOW, RUN, LogOperator, MoveOperator, TrainOperator, run_step
 from retraining.policies import RETRIES
 
 from ml import steps
@@ -79,6 +79,6 @@ for pipeline in steps.load_valid_pipelines():
             approved = ask_for_approval(question, verdicts, approval.response_hours)
             published = {**published, "approval": approved}
         servers = pipeline.serving.connections | MLFLOW
-        pushed = run_step(steps.push_model, published, servers, PushOperator, outlets=trial)
+        pushed = run_step(steps.push_model, published, servers, MoveOperator, outlets=trial)
         settled >> [production, examples]
         [drift_report, evaluation] >> pushed

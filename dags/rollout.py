@@ -5,7 +5,15 @@ from __future__ import annotations
 from airflow.sdk import DAG, Asset
 from retraining.approval import ask_for_approval
 from retraining.notifications import notify
-from retraining.operators import MLFLOW, RUN, BranchOperator, TellOperator, WatchOperator, run_step
+from retraining.operators import (
+    MLFLOW,
+    RUN,
+    BranchOperator,
+    MoveOperator,
+    TellOperator,
+    WatchOperator,
+    run_step,
+)
 from retraining.policies import RETRIES
 
 from ml import steps
@@ -32,16 +40,16 @@ for pipeline in steps.load_valid_pipelines():
         trial = {**name, "trial": found, "run": RUN}
         judgement = run_step(steps.watch_canary, trial, prometheus, WatchOperator)
         decided = {**name, "judgement": judgement, "run": RUN}
-        withdrawn = run_step(steps.withdraw_canary, decided, servers)
+        withdrawn = run_step(steps.withdraw_canary, decided, servers, MoveOperator)
         held = TellOperator(task_id="tell_that_it_is_held", report=judgement)
         if (approval := pipeline.serving.approval) and "PROMOTE" in approval.verdicts:
             good = run_step(steps.describe_canary, {**name, "judgement": judgement})
             approved = ask_for_approval(good, ["PROMOTE"], approval.response_hours)
             run = {**RUN, "approval": approved}
-            promoted = run_step(steps.promote_canary, {**decided, "run": run}, servers)
+            promoted = run_step(steps.promote_canary, {**decided, "run": run}, servers, MoveOperator)
             branches = {**BRANCHES, "PROMOTE": "describe_canary"}
         else:
-            good = promoted = run_step(steps.promote_canary, decided, servers)
+            good = promoted = run_step(steps.promote_canary, decided, servers, MoveOperator)
             branches = {**BRANCHES, "PROMOTE": "promote_canary"}
         branch = BranchOperator(task_id="decide", answer=judgement, branches=branches)
         branch >> [good, withdrawn, held]

@@ -13,6 +13,9 @@ from typing import Any
 from ml.errors import Withheld
 from ml.release.versions import Version
 
+# The task that tells what is compared with what: from it on, a run judges anew.
+OF_A_NIGHT, OF_A_TRIAL = "resolve_production", "watch_canary"
+
 
 def check_not_what_if(*variants: Mapping[str, str]) -> None:
     """Let through only what normal nights have made.
@@ -39,13 +42,16 @@ def check_blessing(blessing: Mapping[str, Any]) -> None:
         raise Withheld(f"not published, {blessing['verdict']}: {reasons}. Serving stays as it was.")
 
 
-def check_fence(candidate: Version, judged_against: int | None, served: Version | None) -> None:
+def check_fence(
+    candidate: Version, judged_against: int | None, served: Version | None, judge: str = OF_A_NIGHT
+) -> None:
     """Let through only a candidate that was judged against what is served, and has seen newer data.
 
     Args:
         candidate: what would be served.
         judged_against: the version that the evaluation compared it with; None if there was none.
         served: what the model server really serves now.
+        judge: the task from which on its run judges it again.
 
     Raises:
         Withheld: naming what was expected and what was found.
@@ -54,7 +60,7 @@ def check_fence(candidate: Version, judged_against: int | None, served: Version 
     if number != judged_against:
         raise Withheld(
             f"not published: {candidate.number} was judged against {_named(judged_against)}, but now "
-            f"{_named(number)} is served. Judge it again: clear the run from resolve_production on."
+            f"{_named(number)} is served. Judge it again: clear the run from {judge} on."
         )
     if stale := why_stale(str(candidate.number), candidate.watermark, served):
         raise Withheld(f"{stale}. Only a newer watermark replaces it.")

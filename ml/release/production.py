@@ -16,7 +16,7 @@ from ml.artifact import Artifact, digest_of
 from ml.config import Pipeline
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import Misconfigured, StoreCorrupted
-from ml.release.fence import check_fence, check_not_rolled_back
+from ml.release.fence import OF_A_NIGHT, check_fence, check_not_rolled_back
 from ml.release.history import Line, canary_on_trial, rolled_back
 from ml.release.known_answers import KnownAnswers
 from ml.release.ledger import Ledger
@@ -170,14 +170,20 @@ class Records:
             raise self._disagreement(served, aliased, registry.name)
         return served
 
-    def admit(self, candidate: Version, judged_against: int | None, served: Version | None) -> None:
+    def admit(
+        self,
+        candidate: Version,
+        judged_against: int | None,
+        served: Version | None,
+        judge: str = OF_A_NIGHT,
+    ) -> None:
         """Let through only what nobody has rolled back, and what the fence lets through.
 
         Raises:
             Withheld: as `ml.release.fence` says.
         """
         check_not_rolled_back(candidate, rolled_back(self.ledger.entries()))
-        check_fence(candidate, judged_against, served)
+        check_fence(candidate, judged_against, served, judge)
 
     def check_mirror(self, registry: Registry) -> None:
         """Check that the line which the registry followed last is in the ledger, as it was then.

@@ -30,9 +30,9 @@ def notify(context: Any) -> None:
 
     A what-if is never told of: it stops nothing and whoever tries something looks for what comes of it.
 
-    Used as ``on_failure_callback`` of every task and ``on_skipped_callback`` of the push, so that a
-    night speaks up once: what depends on a failed task does not fail by itself. The task leaves word that
-    it has told, or why not: of a run that failed without a word `retraining.failed_runs` has a person told.
+    Used as ``on_failure_callback`` of every task and ``on_skipped_callback`` of what moves a label, so that a
+    night speaks up once: what depends on a failed task does not fail by itself. The task leaves word that it
+    has told, or why not: of a run that failed without a word `retraining.failed_runs` has a person told.
     """
     if not is_told_by_its_task(context):
         return

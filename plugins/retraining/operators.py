@@ -87,8 +87,11 @@ class LogOperator(StepOperator):
     operator_extra_links = (MlflowRunLink(),)
 
 
-class PushOperator(StepOperator):
-    """Runs the publication, and tells a person when the night was not published."""
+class MoveOperator(StepOperator):
+    """Runs a step that moves a label on somebody's word, and tells a person when it was withheld.
+
+    Of a branch that was not taken nothing is told: Airflow calls back only for what has run.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(on_skipped_callback=notify, **kwargs)

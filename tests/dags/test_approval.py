@@ -27,6 +27,8 @@ print(json.dumps({
                  for dag in bag.dags.values() for task in dag.tasks},
     "misfits": [f"{dag.dag_id}.{task.task_id}" for dag in bag.dags.values() for task in dag.tasks
                 if hasattr(task, "step") and not fits(task)],
+    "told of": sorted(task.task_id for task in bag.dags["rollout_clicks"].tasks
+                      if task.has_on_skipped_callback) if "rollout_clicks" in bag.dags else None,
     "promotes": bag.dags["rollout_clicks"].get_task("decide").branches["PROMOTE"]
                 if "rollout_clicks" in bag.dags else None,
 }))
@@ -59,6 +61,10 @@ def test_a_promotion_waits_for_one_and_a_withdrawal_for_nobody(asking: dict) -> 
     assert asking["upstream"]["rollout_clicks.describe_canary"] == ["decide", "watch_canary"]
     assert asking["upstream"]["rollout_clicks.promote_canary"] == ["ask_for_approval", "watch_canary"]
     assert asking["upstream"]["rollout_clicks.withdraw_canary"] == ["decide", "watch_canary"]
+
+
+def test_what_was_approved_or_rejected_and_came_to_nothing_is_told(asking: dict) -> None:
+    assert asking["told of"] == ["ask_for_approval", "promote_canary", "withdraw_canary"]
 
 
 def test_every_task_gives_its_step_the_arguments_that_it_takes(asking: dict) -> None:

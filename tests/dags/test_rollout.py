@@ -19,6 +19,7 @@ print(json.dumps({
     "connections": push.connections,
     "noted": SUMMARIES["rollout_"],
     "watch": dag.get_task("watch_canary").connections if dag else None,
+    "told of": sorted(task.task_id for task in dag.tasks if task.has_on_skipped_callback) if dag else None,
 }))
 """
 
@@ -47,6 +48,10 @@ def test_it_is_watched_and_then_promoted_withdrawn_or_held(described_with_canary
     assert described_with_canary["noted"] == ["Trial: ", "watch_canary"]
     for end in ("promote_canary", "withdraw_canary", "tell_that_it_is_held"):
         assert tasks[end] == ["decide", "watch_canary"]
+
+
+def test_what_was_decided_and_came_to_nothing_is_told(described_with_canary: dict) -> None:
+    assert described_with_canary["told of"] == ["promote_canary", "withdraw_canary"]
 
 
 def test_without_a_canary_a_night_is_as_it_was(run_python) -> None:

@@ -11,7 +11,7 @@ pytest.importorskip("airflow", reason="tests of the plugins need Airflow: make i
 
 from airflow.sdk.exceptions import AirflowSkipException
 from retraining import notifications
-from retraining.operators import TellNewsOperator, TellOperator
+from retraining.operators import MoveOperator, TellNewsOperator, TellOperator
 
 from deploy.make_env import NO_WEBHOOK
 from ml import errors, steps
@@ -121,6 +121,25 @@ def test_a_failure_without_a_reason_says_where_to_look(context: dict[str, Any]) 
     message = notifications.describe(context | {"exception": None})
 
     assert "stopped at land_examples: it did not come to say why. Its process was killed" in message
+
+
+def test_an_approved_promotion_that_is_withheld_is_told_to_a_person(
+    context: dict[str, Any], sent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def promote_canary() -> None:
+        raise errors.Withheld("not published: another version is served")
+
+    monkeypatch.setattr(steps, "promote_canary", promote_canary)
+    task = MoveOperator(task_id="promote_canary", step="promote_canary", arguments={})
+
+    with pytest.raises(AirflowSkipException) as skipped:
+        task.execute(context)
+    for tell in task.on_skipped_callback:
+        tell({**context, "exception": skipped.value})
+
+    assert sent == [
+        "retrain_clicks, night of 2026-03-10: not published: another version is served\nhttp://airflow/log"
+    ]
 
 
 @pytest.mark.parametrize("withheld", [None, errors.Withheld("not published, STALE")])

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from ml.connections import MlflowConnection, ServingConnection
-from ml.errors import Misconfigured
+from ml.errors import Misconfigured, Withheld
+from ml.release.fence import OF_A_TRIAL
 from ml.release.ledger import Move
 from ml.release.production import Records, publication_lock
 from ml.release.rollback import RolledBack, WayBack
@@ -92,7 +93,13 @@ def _admit(verdict: Verdict, served: Version | None, records: Records) -> Versio
     if served is not None and served.number == verdict.version:
         return served
     version = find_own_trial(records, verdict.version).version
-    records.admit(version, verdict.stable, served)
+    try:
+        records.admit(version, verdict.stable, served, OF_A_TRIAL)
+    except Withheld as withheld:
+        take_back = f'python -m ml rollout withdraw --pipeline {records.pipeline.name} --reason "…"'
+        raise Withheld(
+            f"{withheld} Meanwhile {version.number} stays on trial; to take it back: {take_back}"
+        ) from withheld
     return version
 
 

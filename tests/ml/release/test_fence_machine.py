@@ -20,7 +20,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from ml.connections import MlflowConnection, PrometheusConnection
-from ml.errors import Misconfigured, StoreCorrupted, Unavailable
+from ml.errors import Misconfigured, StoreCorrupted, Unavailable, Withheld
 from ml.release.golden_version import readmit, set_golden
 from ml.release.model_config import Entry, read_config, with_entry, write_config
 from ml.release.production import publication_lock
@@ -32,6 +32,7 @@ from ml.release.router import read_share, route_file
 from ml.release.server import ModelServer
 from ml.release.tracking import open_mlflow
 from ml.release.wish import Wish
+from tests.integration.canaries import CanaryPlace
 from tests.integration.outgoing import load, loaded
 from tests.integration.publishing import day_of
 from tests.ml.release.fence_machine import FenceMachine
@@ -429,6 +430,24 @@ def after_a_promotion(world: World) -> tuple[RolloutMachine, Run, int]:
     history.promote(history.verdict(0))
     first = history.numbers[history.judged[0].digest]
     return history, history.run(3, BLESSED, QUEUED), first
+
+
+def test_a_promotion_that_was_judged_beside_what_serves_no_more_says_how_to_judge_it_again(
+    world: World,
+) -> None:
+    history, third, first = after_a_promotion(world)
+    history.push(third, None)
+    judged, number = history.verdict(0), history.on_canary
+    assert number is not None
+    assert history.go_back(Wish("previous", "for a test", "somebody"), None) == "done"
+
+    with pytest.raises(Withheld, match=r"clear the run from watch_canary on\. Meanwhile .* stays on trial"):
+        history.promote(judged)
+    assert (history.serving, history.on_canary) == (first, number)
+
+    assert isinstance(history.place, CanaryPlace)
+    history.place.promote(number)
+    assert (history.serving, history.on_canary) == (number, None)
 
 
 def go_back_at_once(history: RolloutMachine) -> None:
