@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pendulum
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import DAG, CronDataIntervalTimetable
 from retraining.notifications import notify
 from retraining.operators import MLFLOW, RUN, BranchOperator, TellOperator, run_step
 from retraining.policies import RETRIES
+from retraining.sensors import SettleSensor
 
 from ml import steps
 
@@ -34,8 +32,7 @@ for pipeline in steps.load_valid_pipelines():
         doc_md=__doc__,
     ):
         day = {"pipeline": pipeline.name, **DAY}
-        settle = timedelta(minutes=pipeline.landing.settle_minutes)
-        settled = TimeDeltaSensor(task_id="wait_for_settle", delta=settle, deferrable=True)
+        settled = SettleSensor(task_id="wait_for_settle", minutes=pipeline.landing.settle_minutes)
         trials = run_step(steps.find_trials, day)
         predictions = run_step(steps.land_predictions, {**day, "trials": trials}, serving)
         examples = run_step(steps.land_examples, day, {"kafka": pipeline.landing.connection})

@@ -54,6 +54,14 @@ class Window:
         """From two ISO 8601 timestamps with offsets."""
         return cls(datetime.fromisoformat(start), datetime.fromisoformat(end))
 
+    def at_first_midnights(self, time_zone: str) -> Window:
+        """The same with each end at the first of two moments at which the clocks show the same.
+
+        Where they go back over midnight, a day begins at the first midnight, and Airflow's at the second.
+        """
+        zone = ZoneInfo(time_zone)
+        return Window(*(each.astimezone(zone).replace(fold=0) for each in (self.start, self.end)))
+
     def day(self, time_zone: str) -> date:
         """The calendar day that the window starts on in ``time_zone``."""
         return self.start.astimezone(ZoneInfo(time_zone)).date()

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from ml.artifact import Artifact, Window
 from ml.config import Pipeline
+from ml.errors import Misconfigured
 from ml.manifest import Identity
 from ml.pipelines import load_pipeline
 from ml.store import Store
@@ -32,9 +33,22 @@ class Day:
 
     @classmethod
     def of(cls, pipeline: str, start: str, end: str) -> Self:
-        """The day ``[start, end)``, both ISO 8601 with an offset."""
-        window = Window.parse(start, end)
-        return cls(load_pipeline(pipeline), window, Store.from_environment(), _variant())
+        """The day ``[start, end)``, both ISO 8601 with an offset.
+
+        Raises:
+            Misconfigured: if they are none.
+        """
+        settings = load_pipeline(pipeline)
+        try:
+            given = Window.parse(start, end)
+        except ValueError as error:
+            raise Misconfigured(
+                f"a night of {pipeline} was given no day, but {start!r} to {end!r} ({error}). Expected two "
+                "moments, ISO 8601 with an offset. Whoever started it named no day: start it again for one, "
+                "as a backfill does (docs/backfills.md)."
+            ) from error
+        window = given.at_first_midnights(settings.landing.time_zone)
+        return cls(settings, window, Store.from_environment(), _variant())
 
     @classmethod
     def of_artifact(cls, artifact: Artifact) -> Self:

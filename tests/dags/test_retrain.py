@@ -23,6 +23,9 @@ print(json.dumps({
                     "arguments": {
                         name: str(value) for name, value in getattr(task, "arguments", {}).items()
                     },
+                    "start_without_a_day": task.render_template(
+                        getattr(task, "arguments", {}).get("start", ""), {}, dag.get_template_env()
+                    ),
                 }
                 for task in dag.tasks
             },
@@ -68,6 +71,12 @@ def test_a_person_can_decide_about_the_landing_of_the_night(bag) -> None:
     assert {"accept_gap", "refresh_landing"} <= set(night["params"])
     assert night["tasks"]["land_examples"]["arguments"]["accept_gap"] == "{{ params.accept_gap }}"
     assert night["tasks"]["land_examples"]["arguments"]["refresh"] == "{{ params.refresh_landing }}"
+
+
+def test_a_run_of_no_day_is_refused_in_words_by_the_tasks_that_run_in_any_case(tasks) -> None:
+    in_any_case = [task for task in tasks.values() if task["trigger_rule"] == "all_done"]
+
+    assert [task["start_without_a_day"] for task in in_any_case] == ["", ""]
 
 
 def test_a_night_has_a_window(bag) -> None:

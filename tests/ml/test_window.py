@@ -29,6 +29,33 @@ def test_a_day_is_as_long_as_the_clocks_say(day: date, hours: int) -> None:
     assert window.end - window.start == timedelta(hours=hours)
 
 
+@pytest.mark.parametrize(
+    ("zone", "day", "second_midnight"),
+    [
+        ("Atlantic/Azores", date(2026, 10, 25), "2026-10-25T01:00:00+00:00"),
+        ("America/Havana", date(2026, 11, 1), "2026-11-01T05:00:00+00:00"),
+    ],
+)
+def test_where_midnight_comes_twice_a_day_begins_at_the_first(
+    zone: str, day: date, second_midnight: str
+) -> None:
+    """Airflow's windows meet at the second one."""
+    whole, before = Window.of_day(day, zone), Window.of_day(day - timedelta(days=1), zone)
+
+    beginning = Window.parse(second_midnight, whole.end.isoformat())
+    ending = Window.parse(before.start.isoformat(), second_midnight)
+
+    assert beginning.at_first_midnights(zone) == whole
+    assert ending.at_first_midnights(zone) == before
+
+
+@given(DAYS, ZONES)
+def test_other_days_begin_and_end_where_they_did(day: date, zone: str) -> None:
+    window = Window.of_day(day, zone)
+
+    assert window.at_first_midnights(zone) == window
+
+
 def test_milliseconds_are_exact() -> None:
     window = Window(
         datetime(2026, 1, 1, tzinfo=timezone.utc), datetime(2026, 1, 1, 0, 0, 0, 1000, timezone.utc)
