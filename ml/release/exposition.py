@@ -13,7 +13,8 @@ from prometheus_client.registry import Collector
 
 from ml.config import Pipeline
 from ml.errors import Misconfigured
-from ml.release.standing import Sources, observe
+from ml.release.observer import Observer
+from ml.release.standing import Sources
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +111,7 @@ class Exposition(Collector):
     """The metrics of some pipelines."""
 
     def __init__(self, pipelines: Sequence[Pipeline], sources: Sources) -> None:
-        self._pipelines = pipelines
-        self._sources = sources
+        self._observer = Observer(pipelines, sources)
 
     def describe(self) -> list[GaugeMetricFamily]:
         """The metrics without values, so that registering asks no server."""
@@ -120,9 +120,8 @@ class Exposition(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """All metrics, read now."""
         families = _families()
-        for pipeline in self._pipelines:
-            for sample in observe(pipeline, self._sources, datetime.now(timezone.utc)):
-                families[sample.name].add_metric([pipeline.name, *sample.labels], sample.value)
+        for pipeline, sample in self._observer.observe(datetime.now(timezone.utc)):
+            families[sample.name].add_metric([pipeline, *sample.labels], sample.value)
         yield from families.values()
 
 

@@ -54,10 +54,17 @@ class VersionState:
 class RestServer:
     """One model on one model server."""
 
-    def __init__(self, connection: ServingConnection, model: str) -> None:
+    def __init__(self, connection: ServingConnection, model: str, patience: float = TIMEOUT_SECONDS) -> None:
+        """Open it.
+
+        Args:
+            connection: the server.
+            model: the model's name.
+            patience: for how many seconds it may be silent before it counts as `Unavailable`.
+        """
         self._address = connection.rest
         self._model = model
-        self._client = httpx.Client(base_url=connection.rest, timeout=TIMEOUT_SECONDS)
+        self._client = httpx.Client(base_url=connection.rest, timeout=patience)
 
     def __enter__(self) -> Self:
         return self

@@ -1,20 +1,19 @@
 """How a pipeline stands: what serves, what should, and what the last nights came to.
 
-Everything is read anew each time. A source that does not answer says so, and what it would have told is left
-out: a number from memory could hide the very thing that is watched for.
+Everything is read anew each time: a number from memory could hide the very thing that is watched for.
 """
 
 from __future__ import annotations
 
-import logging
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from ml.config import Pipeline
 from ml.connections import MlflowConnection, ServingConnection
-from ml.errors import RetrainingError
 from ml.release import past_nights
 from ml.release.history import golden_version, realised_words
 from ml.release.ledger import Ledger
@@ -27,10 +26,12 @@ from ml.release.versions import Versions
 from ml.release.watch.concerns import Notebook
 from ml.store import Store
 
-log = logging.getLogger(__name__)
-
 SHOWN_NIGHTS = SHOWN_CANARIES = 30
 NO_VERSION = 0
+# A model server says at once what it serves, or it hangs.
+PATIENCE_SECONDS = 5.0
+# MLflow's client takes its settings from the environment of the process, which one thread at a time can set.
+ENVIRONMENT = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,17 @@ class Sources:
     canary: ServingConnection | None = None
 
 
-def observe(pipeline: Pipeline, sources: Sources, now: datetime) -> Iterator[Sample]:
-    """How one pipeline stands. What is due is known by settings and clock, whatever does not answer."""
+def certain(pipeline: Pipeline, now: datetime) -> Iterator[Sample]:
+    """What settings and clock tell, whoever does not answer."""
     yield Sample("retraining_due_watermark_timestamp_seconds", due_watermark(pipeline, now).timestamp())
+    yield Sample("retraining_model_info", 1, (pipeline.serving.model,))
+
+
+def readings(pipeline: Pipeline, sources: Sources, now: datetime) -> dict[str, Callable[[], list[Sample]]]:
+    """Source → what reads all that it tells of a pipeline, and raises if it does not.
+
+    They can be read at the same time. None waits for a server for longer than seconds at a time.
+    """
     parts: dict[str, Callable[[], Iterator[Sample]]] = {
         "store": lambda: _of_store(pipeline, sources.store),
         "model-server": lambda: _of_server(pipeline, sources),
@@ -71,11 +80,7 @@ def observe(pipeline: Pipeline, sources: Sources, now: datetime) -> Iterator[Sam
     }
     if pipeline.serving.canary:
         parts["canary-server"] = lambda: _of_canary(pipeline, sources)
-    yield Sample("retraining_model_info", 1, (pipeline.serving.model,))
-    for source, read in parts.items():
-        samples = _answer(pipeline, source, read)
-        yield Sample("retraining_source_up", float(samples is not None), (source,))
-        yield from samples or ()
+    return {source: partial(_read, part) for source, part in parts.items()}
 
 
 def due_watermark(pipeline: Pipeline, now: datetime) -> datetime:
@@ -87,12 +92,8 @@ def due_watermark(pipeline: Pipeline, now: datetime) -> datetime:
     return datetime.combine(day, time(), zone)
 
 
-def _answer(pipeline: Pipeline, source: str, read: Callable[[], Iterator[Sample]]) -> list[Sample] | None:
-    try:
-        return list(read())
-    except (RetrainingError, OSError) as error:
-        log.warning("the %s of %s tells nothing: %s", source, pipeline.name, error)
-        return None
+def _read(part: Callable[[], Iterator[Sample]]) -> list[Sample]:
+    return list(part())
 
 
 def _of_store(pipeline: Pipeline, store: Store) -> Iterator[Sample]:
@@ -179,11 +180,11 @@ def _of_registry(pipeline: Pipeline, mlflow: MlflowConnection) -> Iterator[Sampl
     from ml.release.registry import Registry
     from ml.release.tracking import open_mlflow
 
-    with open_mlflow(mlflow) as client:
+    with ENVIRONMENT, open_mlflow(mlflow, patient=False) as client:
         number = Registry(client, pipeline.serving.model).production_version()
     yield Sample("retraining_registry_version", number or NO_VERSION)
 
 
 def _labelled(server: ServingConnection, pipeline: Pipeline, label: str) -> int:
-    with RestServer(server, pipeline.serving.model) as rest:
+    with RestServer(server, pipeline.serving.model, PATIENCE_SECONDS) as rest:
         return rest.labelled_version(label) or NO_VERSION

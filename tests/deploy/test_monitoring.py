@@ -13,6 +13,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from ml.pipelines import load_valid_pipelines
+from ml.release.observer import ANSWER_SECONDS
 from tests.demo.prometheus import DEPLOY, INSTALL, is_monitoring_installed
 
 pytestmark = pytest.mark.skipif(not is_monitoring_installed(), reason=INSTALL)
@@ -63,6 +64,13 @@ def test_prometheus_takes_its_configuration_and_its_rules():
     checked = run("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
 
     assert checked.returncode == 0, checked.stderr
+
+
+def test_the_exporter_has_answered_before_prometheus_gives_it_up():
+    jobs = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
+
+    [patience] = [job["scrape_timeout"] for job in jobs if job["job_name"] == "retraining"]
+    assert float(patience.removesuffix("s")) >= ANSWER_SECONDS * 2
 
 
 def test_the_rules_pass_their_own_tests():

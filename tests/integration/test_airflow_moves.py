@@ -17,9 +17,10 @@ import pytest
 from ml.artifact import Window
 from ml.manifest import SCHEME
 from ml.release.golden_version import set_golden
+from ml.release.observer import Observer
 from ml.release.rehearsal import read_rehearsal
 from ml.release.router import read_share
-from ml.release.standing import Sources, observe
+from ml.release.standing import Sources
 from ml.release.wish import Wish
 from tests.demo.afternoon import YESTERDAY, ZONE
 from tests.demo.clicks import Day, render
@@ -210,8 +211,8 @@ def answer_to(row: dict[str, Any], track: str) -> dict[str, Any]:
 def measured(place: Place) -> dict[tuple[str, ...], float]:
     """The metrics of a pipeline: name and labels → value."""
     sources = Sources(place.store, place.serving, place.mlflow)
-    samples = observe(place.pipeline, sources, datetime.now(timezone.utc))
-    return {(sample.name, *sample.labels): sample.value for sample in samples}
+    samples = Observer([place.pipeline], sources).observe(datetime.now(timezone.utc))
+    return {(sample.name, *sample.labels): sample.value for _, sample in samples}
 
 
 def test_a_push_starts_the_rollout_which_holds_no_worker_while_it_waits(world: World, rollout: Run) -> None:

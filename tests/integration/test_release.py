@@ -17,8 +17,9 @@ from ml.artifact import Artifact
 from ml.connections import ServingConnection
 from ml.errors import Misconfigured, RetrainingError, Unavailable, Withheld
 from ml.release.failures import LoadFailed, WrongAnswers
+from ml.release.observer import Observer
 from ml.release.server import ModelServer
-from ml.release.standing import Sources, observe
+from ml.release.standing import Sources
 from tests.integration.deaths import MOVES, Point, effects, points_of
 from tests.integration.forking import FORKSERVER
 from tests.integration.publishing import (
@@ -402,8 +403,8 @@ def test_the_metrics_tell_what_serves_what_is_registered_and_what_the_gate_said(
         place.night(TUESDAY, "better", verdict="FAIL")
 
     sources = Sources(place.store, place.serving, place.mlflow)
-    samples = observe(place.pipeline, sources, day_of(TUESDAY).end + timedelta(hours=7))
-    seen = {(sample.name, *sample.labels): sample.value for sample in samples}
+    samples = Observer([place.pipeline], sources).observe(day_of(TUESDAY).end + timedelta(hours=7))
+    seen = {(sample.name, *sample.labels): sample.value for _, sample in samples}
 
     assert seen["retraining_served_version",] == seen["retraining_registry_version",] == FIRST
     assert seen["retraining_served_watermark_timestamp_seconds",] == day_of(MONDAY).end.timestamp()

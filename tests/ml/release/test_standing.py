@@ -24,6 +24,7 @@ from ml.errors import Misconfigured
 from ml.manifest import Identity
 from ml.release.exposition import METRICS, Exposition, serve_metrics
 from ml.release.ledger import Ledger, Move
+from ml.release.observer import Observer
 from ml.release.past_nights import (
     JudgedNight,
     judged_nights,
@@ -32,7 +33,8 @@ from ml.release.past_nights import (
     unpublished_nights,
 )
 from ml.release.production import Records
-from ml.release.standing import Sample, Sources, due_watermark, observe
+from ml.release.questions import ASKING
+from ml.release.standing import Sample, Sources, due_watermark
 from ml.release.versions import Version
 from ml.release.watch.concerns import Notebook
 from ml.store import Store
@@ -41,6 +43,7 @@ from tests.ml.release.published import give_users, publish
 
 FIRST_DAY = date(2026, 3, 10)
 NOW = datetime.fromisoformat("2026-03-14T07:00:00+00:00")
+NAMES = ["clicks", "views"]
 
 
 class Clock:
@@ -85,9 +88,8 @@ def sources(store: Store, tmp_path: Path) -> Sources:
     return Sources(store, serving, MlflowConnection(uri=f"http://127.0.0.1:{port}"))
 
 
-@pytest.fixture(autouse=True)
-def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ml.release.tracking.SETTINGS", {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"})
+def observe(pipeline: Pipeline, sources: Sources, now: datetime) -> list[Sample]:
+    return [sample for _, sample in Observer([pipeline], sources).observe(now)]
 
 
 def test_the_last_nights_are_told_with_their_verdicts_the_newest_first(pipeline, store):
@@ -309,6 +311,46 @@ def test_a_server_that_does_not_answer_is_named_and_the_others_are_still_told(
     assert up == {"store": 1, "ledger": 1, "router": 1, "model-server": 0, "registry": 0}
     assert ("retraining_served_version",) not in seen
     assert seen["retraining_blocked_nights",] == 1
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of somebody who takes every question and answers none."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+    for thread in threading.enumerate():
+        if thread.name.startswith(ASKING):
+            thread.join()
+
+
+def test_servers_that_hang_take_away_nothing_that_others_tell_of_any_pipeline(
+    pipeline, store, sources, silent, caplog
+):
+    serving = sources.serving.model_copy(update={"rest": f"http://{silent}"})
+    hanging = Sources(store, serving, MlflowConnection(uri=f"http://{silent}"), serving)
+    trying = pipeline.serving.model_copy(update={"canary": Canary()})
+    clicks, views = (pipeline.model_copy(update={"name": name, "serving": trying}) for name in NAMES)
+
+    seen = list(Observer([clicks, views], hanging, seconds=3).observe(NOW))
+
+    up = {(name, *one.labels): one.value for name, one in seen if one.name == "retraining_source_up"}
+    told = {"store": 1, "ledger": 1, "router": 1, "model-server": 0, "canary-server": 0, "registry": 0}
+    assert up == {(name, source): value for name in NAMES for source, value in told.items()}
+    assert [name for name, one in seen if one.name == "retraining_blocked_nights"] == NAMES
+    # They were not waited for until they were given up themselves.
+    assert "the registry of views has not answered for 3 s" in caplog.text
+    assert "the model-server of clicks has not answered for 3 s" in caplog.text
+
+
+def test_a_mistake_in_reading_one_source_is_logged_and_leaves_the_others(
+    pipeline, sources, caplog, monkeypatch
+):
+    monkeypatch.setattr("ml.release.past_nights.last_drift", lambda *_: [{}])
+
+    seen = {(each.name, *each.labels): each.value for each in observe(pipeline, sources, NOW)}
+
+    assert (seen["retraining_source_up", "store"], seen["retraining_source_up", "ledger"]) == (0, 1)
+    assert "KeyError: 'divergence_bits'" in caplog.text
 
 
 def test_the_model_of_a_pipeline_is_told_whatever_answers(pipeline, sources):
