@@ -47,10 +47,13 @@ class Removal:
     Attributes:
         at: ISO 8601, in UTC.
         reason: in words.
+        day: of the artifact, ISO 8601, in the pipeline's time zone. Its address is named by the middle of
+            the day in UTC, which is the day before where clocks are more than twelve hours ahead.
     """
 
     at: str
     reason: str
+    day: str = ""
 
 
 def note_removal(root: Path, uri: str, removal: Removal) -> None:
@@ -98,7 +101,7 @@ def removed(uri: str, removal: Removal) -> Removed:
     return Removed(
         f"{uri} was removed by housekeeping on {removal.at[:10]}: {removal.reason}. It was expected in the "
         f"store. To make it again: clear {step} of that night, or python -m ml {step} --pipeline "
-        f"{address.pipeline} --day {address.day}{what_if}. If the topic "
+        f"{address.pipeline} --day {removal.day or address.day}{what_if}. If the topic "
         "has lost that day by now, the step says so."
     )
 

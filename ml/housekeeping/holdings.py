@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from ml.artifact import Window
 from ml.errors import StoreCorrupted
 from ml.manifest import MANIFEST, SCHEME, Manifest
 from ml.removal import Address
@@ -24,7 +25,7 @@ class Holding:
     Attributes:
         uri: its address.
         path: its directory.
-        day_end: when its day ended.
+        window: its day.
         last_used: when a run last made it, or found it there and used it.
         bytes: of its files.
         digest: its own.
@@ -34,7 +35,7 @@ class Holding:
 
     uri: str
     path: Path
-    day_end: datetime
+    window: Window
     last_used: datetime
     bytes: int
     digest: str
@@ -57,7 +58,7 @@ class Holding:
         return cls(
             uri=f"{SCHEME}{path.relative_to(root)}",
             path=path,
-            day_end=manifest.identity.window.end,
+            window=manifest.identity.window,
             last_used=max(datetime.fromisoformat(manifest.created_at), marked_use(path)),
             bytes=sum(file["size"] for file in manifest.files.values()),
             digest=manifest.digest,

@@ -46,7 +46,7 @@ class Limit:
 
     def is_over(self, holding: Holding, now: datetime) -> bool:
         """Whether an artifact has been kept for so long."""
-        return max(holding.day_end, holding.last_used) + timedelta(days=self.days) <= now
+        return max(holding.window.end, holding.last_used) + timedelta(days=self.days) <= now
 
     def __str__(self) -> str:
         return f"{self.what} are kept for {self.days} days ({self.setting})"

@@ -33,11 +33,13 @@ class Outgoing:
         name: an artifact's address, a version, or the path of what a lost writer left behind.
         bytes: on disk.
         reason: why it may go.
+        day: an artifact's, ISO 8601, in the pipeline's time zone.
     """
 
     name: str
     bytes: int
     reason: str
+    day: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ def plan_artifacts(
     held = {**alone, **find_held(pipeline, holdings, roots, now)}
     free = {uri: holding for uri, holding in holdings.items() if uri not in held}
     outgoing = (
-        Outgoing(holding.uri, holding.bytes, _why_it_goes(holding, pipeline))
+        Outgoing(
+            holding.uri, holding.bytes, _why_it_goes(holding, pipeline), pipeline.name_of(holding.window)
+        )
         for holding in referrers_first(free)
     )
     return tuple(outgoing), dict(Counter(held.values()))

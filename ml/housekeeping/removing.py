@@ -86,7 +86,7 @@ def _remove(store: Store, plan: Plan, one: Outgoing) -> bool:
             log.info("%s goes: %s", one.name, one.reason)
             if holding:
                 at = plan.at.isoformat(timespec="seconds")
-                note_removal(store.root, one.name, Removal(at, one.reason))
+                note_removal(store.root, one.name, Removal(at, one.reason, one.day))
             _discard(path, _trash(store, plan.pipeline) / lock_of(store, path).replace("/", "~"))
     return True
 

@@ -96,4 +96,5 @@ def whole() -> AbstractContextManager[bool]:
 def holding(uri: str, days_ago: float, refers_to: Iterable[str] = ()) -> Holding:
     """A holding without a directory, for what is decided without looking at one."""
     moment = NOW - timedelta(days=days_ago)
-    return Holding(uri, Path(), moment, moment, 1, uri, tuple(refers_to))
+    window = Window(moment - timedelta(days=1), moment)
+    return Holding(uri, Path(), window, moment, 1, uri, tuple(refers_to))

@@ -7,15 +7,17 @@ import multiprocessing
 import os
 import signal
 from contextlib import nullcontext
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from ml.artifact import Artifact
+from ml.artifact import Artifact, Window
 from ml.config import Pipeline
 from ml.errors import Removed, StoreCorrupted
 from ml.housekeeping.plan import Plan, read_plan
 from ml.housekeeping.removing import TRASH, Sweep, empty_trash, remove_artifacts
+from ml.manifest import Identity
 from ml.removal import find_removal
 from ml.store import Store
 from tests.ml.housekeeping.rooms import NIGHT, NOW, is_there, make, make_night, path_of, use, whole
@@ -107,6 +109,20 @@ def test_who_asks_for_what_was_removed_is_told_when_why_and_what_to_do(
     assert f"was removed by housekeeping on {NOW:%Y-%m-%d}" in str(told.value)
     assert "kept for 20 days (housekeeping.models_days)" in str(told.value)
     assert "python -m ml train_candidate --pipeline small --day" in str(told.value)
+
+
+def test_the_day_to_make_again_is_that_of_the_pipelines_own_clocks(store: Store, pipeline: Pipeline) -> None:
+    """In the summer of New Zealand the middle of a day in UTC lies in the day before."""
+    zone = "Pacific/Auckland"
+    landing = pipeline.landing.model_copy(update={"time_zone": zone})
+    window = Window.of_day(date(2026, 1, 15), zone)
+    model = store.produce(Identity("model", "small", window, {}, {}), lambda draft: draft.write_json({}))
+    assert "/2026-01-14-" in model["uri"]
+
+    keep_house(store, pipeline.model_copy(update={"landing": landing}))
+
+    with pytest.raises(Removed, match="train_candidate --pipeline small --day 2026-01-15"):
+        store.open(model)
 
 
 def test_what_was_made_again_is_there_again(store: Store, pipeline: Pipeline) -> None:
