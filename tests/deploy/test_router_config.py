@@ -133,10 +133,10 @@ def test_a_large_access_log_is_put_aside_and_another_is_begun(tmp_path: Path) ->
 @pytest.mark.integration
 @pytest.mark.skipif(not is_monitoring_installed(), reason=INSTALL_MONITORING)
 def test_no_answer_is_lost_to_mtail_where_the_log_is_put_aside_among_them(tmp_path: Path) -> None:
-    """By a second between two looks, as its own are a quarter of one; the product looks once a minute."""
+    """By seconds between two looks, as its own are a quarter of one; the product looks once a minute."""
     burst, rounds = 40, 3
     with (
-        put_aside(tmp_path, largest=burst * 300 // 2, seconds=1.0) as (router, port, prefix),
+        put_aside(tmp_path, largest=burst * 300 // 2, seconds=3.0) as (router, port, prefix),
         running_mtail(tmp_path, prefix / "access.log") as mtail,
     ):
         aside = prefix / "access.log.1"
