@@ -109,6 +109,10 @@ class Fault:
 
         self.patch.setattr(Progress, "advance", advance_and_break)
 
+    def let_landing_wait(self, seconds: float) -> None:
+        """From now on, for brokers that have fallen silent."""
+        self.patch.setattr(topic_module, "SILENCE_SECONDS", seconds)
+
 
 @pytest.fixture
 def fault(monkeypatch: pytest.MonkeyPatch) -> Fault:
@@ -166,7 +170,7 @@ def test_a_broker_that_is_killed_and_comes_back_is_waited_for(
     kafka: Kafka, undisturbed: Mapping[str, Artifact], fault: Fault, tmp_path: Path
 ) -> None:
     read_from(fault.patch, tmp_path, ALONE, kafka.nodes[1].bootstrap)
-    fault.patch.setattr(topic_module, "SILENCE_SECONDS", START_SECONDS)
+    fault.let_landing_wait(START_SECONDS)
 
     def kill_and_start() -> None:
         kafka.nodes[1].crash()
@@ -185,10 +189,18 @@ def test_a_broker_that_stays_away_fails_the_try_and_not_the_day(
     kafka: Kafka, undisturbed: Mapping[str, Artifact], fault: Fault, tmp_path: Path
 ) -> None:
     read_from(fault.patch, tmp_path, ALONE, kafka.nodes[1].bootstrap)
-    fault.patch.setattr(topic_module, "SILENCE_SECONDS", SHORT_SILENCE)
-    fault.strikes_as(kafka.nodes[1].crash)
 
-    landed, failures = land_as_airflow_does(fault, mend=lambda: kafka.start(1))
+    def crash() -> None:
+        kafka.nodes[1].crash()
+        fault.let_landing_wait(SHORT_SILENCE)
+
+    def start() -> None:
+        kafka.start(1)
+        fault.let_landing_wait(START_SECONDS)
+
+    fault.strikes_as(crash)
+
+    landed, failures = land_as_airflow_does(fault, mend=start)
 
     assert landed == undisturbed[ALONE]
     assert [type(failure) for failure in failures] == [Unavailable]
@@ -283,10 +295,18 @@ def test_a_connection_that_dies_in_silence_is_made_anew_within_the_try(
 def test_a_network_that_stays_cut_fails_the_try_and_not_the_day(
     undisturbed: Mapping[str, Artifact], fault: Fault, network: Network
 ) -> None:
-    fault.patch.setattr(topic_module, "SILENCE_SECONDS", SHORT_SILENCE)
-    fault.strikes_as(network.cut)
 
-    landed, failures = land_as_airflow_does(fault, mend=network.mend)
+    def cut() -> None:
+        network.cut()
+        fault.let_landing_wait(SHORT_SILENCE)
+
+    def mend() -> None:
+        network.mend()
+        fault.let_landing_wait(START_SECONDS)
+
+    fault.strikes_as(cut)
+
+    landed, failures = land_as_airflow_does(fault, mend=mend)
 
     assert landed == undisturbed[ALONE]
     assert [type(failure) for failure in failures] == [Unavailable]
