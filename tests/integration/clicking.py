@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -26,15 +26,21 @@ from tests.integration.canaries import REALISED, CanaryPlace
 
 @dataclass(frozen=True)
 class Clicks:
-    """A place, and the router that has recorded its answers."""
+    """A place, and the router that has recorded its answers.
+
+    Attributes:
+        place: see above.
+        router: see above.
+        window: of the answers and of what was clicked after them.
+    """
 
     place: CanaryPlace
     router: Router
+    window: Window = field(default_factory=lambda: window_around(datetime.now(timezone.utc)))
 
     def judge(self, clicked_on_canary: float) -> list[Reassessed]:
         """The later word, after half of stable's answers and this share of the canary's were clicked."""
-        place, now = self.place, datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
-        window = Window(now - timedelta(days=1), now + timedelta(days=1))
+        place, window = self.place, self.window
         trials = trials_within(place.ledger.entries(), ("stable", "canary"), window)
         answers = AnswerLog(self.router.predictions, place.model, REALISED)
 
@@ -57,6 +63,11 @@ class Clicks:
             found = Registry(client, self.place.model).find_served(version)
             assert found is not None
             return dict(client.get_run(found.run_id).data.tags)
+
+
+def window_around(now: datetime) -> Window:
+    """A day before and a day after."""
+    return Window(now - timedelta(days=1), now + timedelta(days=1))
 
 
 def write_clicks(record: Path, clicked_on_canary: float, draft: Draft) -> None:

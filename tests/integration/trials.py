@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -30,8 +31,8 @@ class Trials:
     router: Router
     prometheus: PrometheusConnection
 
-    def ask(self, count: int) -> list[int]:
-        """The statuses that so many users are answered with."""
+    def ask(self, count: int, at_once: int = 1) -> list[int]:
+        """The statuses that so many users are answered with, of whom some ask at once."""
         place = self.place
         served = place.served()
         known = served and place.records.known_answers.read(served)
@@ -42,17 +43,23 @@ class Trials:
         }
         body = {"inputs": {name: values.tolist() for name, values in inputs.items()}}
         path = f"/v1/models/{place.model}:predict"
-        with httpx.Client(base_url=self.router.rest, timeout=60) as client:
-            users = [f"user-{number}" for number in range(count)]
-            return [client.post(path, json=body, headers={"X-User-Id": user}).status_code for user in users]
+        with (
+            httpx.Client(base_url=self.router.rest, timeout=60) as client,
+            ThreadPoolExecutor(at_once) as askers,
+        ):
+
+            def answer_to(user: str) -> int:
+                return client.post(path, json=body, headers={"X-User-Id": user}).status_code
+
+            return list(askers.map(answer_to, [f"user-{number}" for number in range(count)]))
 
     def look(self, version: int) -> Look:
         return watch_canary(version, self.place.records, self.prometheus, datetime.now(timezone.utc))
 
-    def judge(self, version: int) -> Look:
+    def judge(self, version: int, at_once: int = 1) -> Look:
         """Look after every few requests until there is a decision; users see no error meanwhile."""
         for _ in range(LOOKS):
-            assert set(self.ask(REQUESTS)) == {200}
+            assert set(self.ask(REQUESTS, at_once)) == {200}
             if (look := self.look(version)).judgement.decision != "WAIT":
                 return look
         raise AssertionError(f"no decision after {LOOKS} looks: {look.judgement.reasons}")
