@@ -23,6 +23,7 @@ class Proxy:
 
     Attributes:
         refused: how many connections it has not let through.
+        silenced: released once for each connection of which it has begun to lose the answers.
     """
 
     def __init__(self, port: int, target: int) -> None:
@@ -34,6 +35,7 @@ class Proxy:
         self._to_refuse = 0.0
         self._bytes_left = math.inf
         self.refused = 0
+        self.silenced = threading.Semaphore(0)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -73,6 +75,7 @@ class Proxy:
 
     def _passes(self, answer: bytes) -> bool:
         if self.is_silent:
+            self.silenced.release()
             return False
         self._bytes_left -= len(answer)
         return True

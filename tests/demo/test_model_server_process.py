@@ -19,6 +19,7 @@ from tests.integration.serving_client import Client, ModelDirectory, eventually
 pytestmark = pytest.mark.integration
 
 NOTHING = "model_config_list {}"
+END_SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def test_it_says_what_it_is_listens_on_loopback_has_no_metrics_unless_asked_and_
     assert server.grpc.startswith("127.0.0.1:")
     assert httpx.get(f"{server.rest}/monitoring/prometheus/metrics").status_code == 404
 
-    server.process.stop()
+    server.process.stop(END_SECONDS)
 
     assert server.process.wait(timeout=0) == 0
 
@@ -100,7 +101,7 @@ def test_it_opens_no_port_before_its_models_answer_and_stops_cleanly_even_then(c
     with ManagedProcess("model server", argv, log) as server:
         server.wait_until(lambda: "No version to serve" in server.tail(), timeout=120)
         assert "Running gRPC" not in log.read_text()
-        server.stop()
+        server.stop(END_SECONDS)
 
     assert server.wait(timeout=0) == 0
 

@@ -113,6 +113,7 @@ def test_a_network_falls_silent_after_so_many_bytes_of_answers_until_it_is_mende
             lost.settimeout(0.2)
             with pytest.raises(TimeoutError):
                 ask(lost)
+            assert network.silenced.acquire(timeout=ANSWER_SECONDS)
 
         network.mend()
 
