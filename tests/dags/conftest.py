@@ -24,6 +24,7 @@ def airflow_environment(airflow_home: Path) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
         "PYTHONPATH": str(ROOT),
         "PYTHONWARNINGS": "ignore",
     }

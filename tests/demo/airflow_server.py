@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,9 @@ BUNDLE = Path(__file__).resolve().parents[2]
 START_SECONDS = 240
 LOCK_SECONDS = 60
 HOST, USER = "127.0.0.1", "admin"
-KNOWN_SECONDS = 120
+# A busy machine may need long to read a DAG file. Airflow would give it up after half a minute, and the tests
+# let it read each only once.
+PARSE_SECONDS = KNOWN_SECONDS = 300
 PAUSE_SECONDS = 0.5
 # People and tasks are answered by two processes. Airflow writes its audit log from the event loop: waiting
 # for SQLite's lock there, it would keep a task's request in the same process from letting go of that lock.
@@ -75,12 +77,29 @@ class Airflow:
             ProcessFailed: if it has not in time.
         """
         with self.api() as api:
-            self.server.wait_until(
-                lambda: api.get(f"/dags/{dag_id}").is_success,
-                KNOWN_SECONDS,
-                goal=f"aware of {dag_id}",
-                pause=PAUSE_SECONDS,
+            self.wait_until(
+                lambda: api.get(f"/dags/{dag_id}").is_success, KNOWN_SECONDS, f"aware of {dag_id}"
             )
+
+    def wait_until(self, ready: Callable[[], object], seconds: float, goal: str) -> None:
+        """Wait for what Airflow brings about. A question that it does not answer is asked again.
+
+        Args:
+            ready: whether it has; asked at short intervals.
+            seconds: for how long.
+            goal: what is waited for, as the message names it.
+
+        Raises:
+            ProcessFailed: if it has not in time.
+        """
+
+        def is_ready() -> object:
+            try:
+                return ready()
+            except httpx.TransportError:
+                return False
+
+        self.server.wait_until(is_ready, seconds, goal, PAUSE_SECONDS)
 
 
 @contextmanager
@@ -162,6 +181,7 @@ def settings(home: Path, url: str, bundles: Any = None) -> dict[str, str]:
             "LOAD_EXAMPLES": "False",
             "DAGS_FOLDER": str(BUNDLE / "dags"),
             "PLUGINS_FOLDER": str(BUNDLE / "plugins"),
+            "DAGBAG_IMPORT_TIMEOUT": str(PARSE_SECONDS),
             "PARALLELISM": "4",
             "SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
             "SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords_file(home)),
@@ -171,6 +191,7 @@ def settings(home: Path, url: str, bundles: Any = None) -> dict[str, str]:
         "DAG_PROCESSOR": {
             "DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles or [repository]),
             "DAG_BUNDLE_STORAGE_PATH": str(home.absolute() / "bundles"),
+            "DAG_FILE_PROCESSOR_TIMEOUT": str(PARSE_SECONDS),
         },
         "DATABASE": {"SQL_ALCHEMY_CONN": f"sqlite:///{database(home)}?timeout={LOCK_SECONDS}"},
         "SCHEDULER": {"MP_START_METHOD": "forkserver", "MP_FORKSERVER_PRELOAD": ",".join(LOADED)},

@@ -186,4 +186,7 @@ def _scaled(written: str, factor: float) -> str:
 
 
 def _is_ready(address: str) -> bool:
-    return httpx.get(f"{address}/-/ready", timeout=CALL_SECONDS).status_code == httpx.codes.OK
+    try:
+        return httpx.get(f"{address}/-/ready", timeout=CALL_SECONDS).is_success
+    except httpx.TransportError:
+        return False

@@ -45,7 +45,6 @@ ASK, WAITING = "ask_for_approval", "awaiting_input"
 # Who tells of a run that failed without a word, and what a task that has told leaves its word under.
 TELLER, TOLD = "tell_of_failed_runs", "told"
 NIGHT_SECONDS = 900
-PAUSE_SECONDS = 0.5
 
 # Days of 8,000 clicks: a smaller model learns from one of them, and a gate judges it on some 2,000 rows.
 SMALL = {
@@ -149,7 +148,7 @@ class World:
 
     def wait_until(self, ready: Any, goal: str, seconds: float = NIGHT_SECONDS) -> None:
         """Wait for what Airflow brings about."""
-        self.airflow.server.wait_until(ready, seconds, goal, PAUSE_SECONDS)
+        self.airflow.wait_until(ready, seconds, goal)
 
     def served_versions(self, model: str) -> dict[str, str]:
         """The versions of a model that the model server knows, with their states; none of an unknown one."""
@@ -324,14 +323,3 @@ def copy_pipeline(folder: Path, name: str, **changes: dict[str, Any]) -> None:
     (folder / name).mkdir(parents=True)
     (folder / name / "pipeline.yaml").write_text(yaml.safe_dump(settings))
     (folder / name / "schema.pbtxt").write_bytes((CLICKS / "schema.pbtxt").read_bytes())
-
-
-def processes_of(words: str) -> Iterator[int]:
-    """The running processes whose command line holds these words."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue  # it has ended since it was listed
-        if words in command:
-            yield int(path.parent.name)

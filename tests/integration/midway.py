@@ -7,19 +7,19 @@ import os
 import pkgutil
 import select
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
-from pathlib import Path
 from typing import Any
 
 from ml.artifact import Window
 from ml.pipelines import load_pipeline
 from ml.walk import Walk
 from tests.integration.forking import FORKSERVER, start_unset
+from tests.integration.processes import descendants_of
 
 END_SECONDS = 30
 
@@ -82,7 +82,7 @@ def kill_at(moment: Moment, pipeline: str, day: date) -> int:
         How many processes had been started by it. All of them have ended too.
     """
     with held_at(moment, pipeline, day) as held:
-        family = [os.pidfd_open(each) for each in _descendants(held.process.pid or 0)]
+        family = list(_opened(descendants_of(held.process.pid or 0)))
     assert held.process.exitcode == -signal.SIGKILL
     for member in family:
         assert select.select([member], [], [], END_SECONDS)[0], f"an orphan of {moment.step} was left behind"
@@ -120,8 +120,8 @@ def _stop_at(moment: Moment, wait: Any) -> None:
     setattr(holder, name, call_or_wait)
 
 
-def _descendants(parent: int) -> Iterator[int]:
-    for path in Path(f"/proc/{parent}/task").glob("*/children"):
-        for child in map(int, path.read_text().split()):
-            yield child
-            yield from _descendants(child)
+def _opened(processes: Iterable[int]) -> Iterator[int]:
+    """File descriptors of those processes that have not ended by themselves."""
+    for process in processes:
+        with suppress(ProcessLookupError):
+            yield os.pidfd_open(process)

@@ -49,9 +49,10 @@ from tests.integration.airflow_moves import (
     running_moves,
     running_stage,
 )
-from tests.integration.airflow_nights import ASK, RECORDS, TELLER, Run, World, processes_of
+from tests.integration.airflow_nights import ASK, RECORDS, TELLER, Run, World
 from tests.integration.canaries import CanaryPlace
 from tests.integration.moving import Step, asking
+from tests.integration.processes import processes_of
 from tests.integration.publishing import Place
 from tests.integration.trials import Trials
 from tests.ml.release.published import write_at

@@ -22,6 +22,7 @@ from ml.features.scoring import load_scorer
 from ml.manifest import Identity
 from ml.store import Store
 from ml.training import TrainingData, stop_training, train_candidate
+from tests.integration.processes import children_of, command_of
 from tests.ml.small_pipeline import DAY, HOLDOUT, land, purchases, small_pipeline
 
 pytestmark = pytest.mark.integration
@@ -81,17 +82,8 @@ def candidate(store: Store, pipeline: Pipeline, examples: Path) -> Artifact:
     return store.produce(identity, lambda draft: train_candidate(pipeline, data, draft))
 
 
-def children(parent: int) -> list[int]:
-    tasks = Path(f"/proc/{parent}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
-
-
 def workers_of(parent: int) -> list[int]:
-    return [
-        child
-        for child in children(parent)
-        if b"ml.training.child" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
+    return [child for child in children_of(parent) if "ml.training.child" in command_of(child)]
 
 
 def kill_a_worker(when: str) -> Callable[[str], None]:
