@@ -16,6 +16,9 @@ START_SECONDS = 180
 
 # The server makes no calls of its own: neither usage statistics nor the warm-up of its job workers.
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+# Who asks over a connection that is just being closed gets no answer. By default one is closed after 5 idle
+# seconds.
+IDLE_SECONDS = 120
 
 
 @contextmanager
@@ -48,6 +51,7 @@ def _command(home: Path, port: int) -> list[str]:
         "host": "127.0.0.1",
         "port": str(port),
         "workers": "1",
+        "uvicorn-opts": f"--timeout-keep-alive {IDLE_SECONDS}",
     }
     return [
         sys.executable,

@@ -49,8 +49,7 @@ def place(on_trial: CanaryPlace) -> Iterator[CanaryPlace]:
 
 
 @pytest.fixture
-def registry(world: World, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+def registry(world: World) -> MlflowClient:
     return MlflowClient(world.mlflow.uri)
 
 

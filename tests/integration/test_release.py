@@ -48,8 +48,7 @@ def place(world: World, tmp_path: Path) -> Place:
 
 
 @pytest.fixture
-def registry(world: World, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+def registry(world: World) -> MlflowClient:
     return MlflowClient(world.mlflow.uri)
 
 

@@ -61,8 +61,7 @@ def place(published: Place) -> Place:
 
 
 @pytest.fixture
-def registry(world: World, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+def registry(world: World) -> MlflowClient:
     return MlflowClient(world.mlflow.uri)
 
 
