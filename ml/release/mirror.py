@@ -3,8 +3,9 @@
 A decision that moves no label is mirrored all the same: else a ledger that was replaced by a copy from before
 a withdrawal would pass for the whole one, and the version could come back to users. What the registry has not
 heard, because MLflow did not answer, it is told by whoever reaches it next: a night, the watch, `reconcile
---settle`, or another move. So is the name of a golden version, whose label nothing else is compared with; the
-alias of the users' label follows only what really serves (`ml.release.production`).
+--settle`, or another move. Of several roll-backs it hears of each, and so of every version that was left. A
+golden version, whose label nothing else is compared with, gets its alias with that; the alias of the users'
+label follows only what really serves (`ml.release.production`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def unheard(ledger: Ledger, registry: Registry) -> list[Line]:
-    """The decisions about versions that the registry has not heard of, the oldest first.
+    """The moves and decisions that the registry has not heard of, the oldest first.
 
     Among them is the last naming of a golden version, if its alias stayed behind and the model is registered.
 
@@ -33,8 +34,8 @@ def unheard(ledger: Ledger, registry: Registry) -> list[Line]:
     """
     head = registry.head()
     later = ledger.entries()[head[0] if head else 0 :]
-    missed: list[Line] = [line for line in later if line["event"] == "noted" and line["action"] in NOTED]
     named = ledger.of(GOLDEN).left_behind
+    missed: list[Line] = [line for line in later if _is_missed(line) and line != named]
     if named and registry.find(named["model"]):
         missed.append(named)
     return sorted(missed, key=itemgetter("line"))
@@ -46,15 +47,22 @@ def catch_up(ledger: Ledger, registry: Registry) -> list[Line]:
     Returns:
         The lines that it was told.
     """
-    missed = unheard(ledger, registry)
+    missed, named = unheard(ledger, registry), ledger.of(GOLDEN).left_behind
     for line in missed:
-        if line["event"] == "noted":
-            registry.hear(line)
-        else:
+        if line == named:
             registry.follow(line, GOLDEN)
             ledger.of(GOLDEN).finish(line)
+        else:
+            registry.hear(line)
         log.warning("MLflow has heard now of line %d of the ledger: %s", line["line"], describe(line))
     return missed
+
+
+def _is_missed(line: Line) -> bool:
+    """Whether the registry has to be told of a line that is later than all that it has followed."""
+    if line["event"] == "noted":
+        return line["action"] in NOTED
+    return line["event"] == "moved" and not line["alias"]
 
 
 def describe(line: Line) -> str:

@@ -97,11 +97,7 @@ class Registry:
             Misconfigured: if the model was not logged.
         """
         version = self.find_logged(line["model"])
-        self.tag(version, {SERVED_AS: str(line["to"])})
-        self._client.set_model_version_tag(self.name, version.version, LINE, canonical_json(line))
-        if line["action"] == "rollback" and line["from"] and (left := self.find_served(line["from"])):
-            self.tag(left, {ROLLED_BACK: _who_and_why(line)})
-        self._remember(line)
+        self._say(line, version)
         self._client.set_registered_model_alias(self.name, alias, version.version)
 
     def note(self, line: Mapping[str, Any]) -> None:
@@ -113,15 +109,15 @@ class Registry:
         Raises:
             Misconfigured: if the model was not logged.
         """
-        version = self.find_logged(line["model"])
-        self._client.set_model_version_tag(self.name, version.version, LINE, canonical_json(line))
-        self.tag(version, {NOTED[line["action"]]: _who_and_why(line)})
-        self._remember(line)
+        self._say(line, self.find_logged(line["model"]))
 
     def hear(self, line: Mapping[str, Any]) -> None:
-        """As `note`, of a line that comes late: without a registered model it is only remembered."""
-        if self.find(line["model"]):
-            self.note(line)
+        """Say what a line says that comes late, of a move or as `note`; no alias is touched.
+
+        Without a registered model it is only remembered.
+        """
+        if version := self.find(line["model"]):
+            self._say(line, version)
         else:
             self._remember(line)
 
@@ -146,6 +142,16 @@ class Registry:
         models = self._client.search_registered_models(f"name = '{self.name}'", max_results=1)
         text = models[0].tags.get(HEAD) if models else None
         return (int(text.split()[0]), text.split()[1]) if text else None
+
+    def _say(self, line: Mapping[str, Any], version: ModelVersion) -> None:
+        """Tag what a line is about, and remember the line."""
+        is_move = line["event"] != "noted"
+        said = {SERVED_AS: str(line["to"])} if is_move else {NOTED[line["action"]]: _who_and_why(line)}
+        self.tag(version, said)
+        self._client.set_model_version_tag(self.name, version.version, LINE, canonical_json(line))
+        if line["action"] == "rollback" and line["from"] and (left := self.find_served(line["from"])):
+            self.tag(left, {ROLLED_BACK: _who_and_why(line)})
+        self._remember(line)
 
     def _aliased(self, alias: str) -> ModelVersion | None:
         models = self._client.search_registered_models(f"name = '{self.name}'", max_results=1)

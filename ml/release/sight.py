@@ -68,8 +68,9 @@ def ask_registry(records: Records, mlflow: MlflowConnection, aliases: Iterable[s
         with open_mlflow(mlflow, patient=False) as client:
             registry = Registry(client, records.pipeline.serving.model)
             records.check_mirror(registry)
-            behind = records.ledger.left_behind
-            missed = [*([behind] if behind else []), *unheard(records.ledger, registry)]
+            behind, missed = records.ledger.left_behind, unheard(records.ledger, registry)
+            if behind and behind not in missed:
+                missed = [behind, *missed]
             sights = {alias: _version_of(records, registry.aliased_digest(alias)) for alias in aliases}
             return RegistrySight(sights, tuple(map(describe, missed)))
     except RetrainingError as error:

@@ -16,7 +16,7 @@ APPLY, SAY = (CONFIG, RELOAD), (LINE, HEAD)
 FOLLOW = (TAG, RUN_TAG, TAG, HEAD_TAG, ALIAS)
 # The version that is left is tagged besides.
 FOLLOW_BACK = (TAG, RUN_TAG, TAG, TAG, RUN_TAG, HEAD_TAG, ALIAS)
-NOTE = (TAG, TAG, RUN_TAG, HEAD_TAG)
+NOTE = (TAG, RUN_TAG, TAG, HEAD_TAG)
 END = (ROUTE, "mlflow.MlflowClient.delete_registered_model_alias")
 # A process that is killed before a file is synced leaves the same as one that is killed after it.
 SYNC = "ml.release.chain.sync"

@@ -21,7 +21,9 @@ from ml.artifact import Artifact, digest_file
 from ml.errors import Misconfigured, Unavailable, Withheld
 from ml.release import Records
 from ml.release.failures import WrongAnswers
-from ml.release.registry import DIGEST, PRODUCTION
+from ml.release.history import rolled_back
+from ml.release.mirror import unheard
+from ml.release.registry import DIGEST, PRODUCTION, ROLLED_BACK, SERVED_AS, Registry
 from ml.release.rollback import roll_back
 from ml.release.tracking import open_mlflow
 from ml.release.versions import Version, Versions
@@ -135,6 +137,7 @@ class FenceMachine(RuleBasedStateMachine):
         served = self.serving and self.version_of(self.serving)
         assert self.aliased() == (served and served.model["digest"])
         assert self.place.ledger.last_served == self.serving
+        assert self.left_in_silence() == set()
         self.is_settled = False
 
     def teardown(self) -> None:
@@ -201,6 +204,15 @@ class FenceMachine(RuleBasedStateMachine):
         with open_mlflow(self.world.mlflow) as client, suppress(MlflowException):
             return client.get_model_version_by_alias(self.place.model, PRODUCTION).tags[DIGEST]
         return None
+
+    def left_in_silence(self) -> set[int]:
+        """The versions that were left, where the registry neither says so nor is known not to have heard."""
+        with open_mlflow(self.world.mlflow) as client:
+            missed = unheard(self.place.ledger, Registry(client, self.place.model))
+            versions = client.search_model_versions(f"name = '{self.place.model}'")
+        said = {int(version.tags[SERVED_AS]) for version in versions if ROLLED_BACK in version.tags}
+        left = rolled_back(self.place.ledger.entries())
+        return {version for version, line in left.items() if version not in said and line not in missed}
 
     def push(self, run: Run, mishap: Mishap | None) -> None:
         served, expected, is_done = self.serving, self.expected_of(run), run.key in self.pushed

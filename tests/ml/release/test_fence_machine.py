@@ -22,10 +22,12 @@ from hypothesis.stateful import run_state_machine_as_test
 from ml.connections import MlflowConnection, PrometheusConnection
 from ml.errors import Misconfigured, StoreCorrupted, Unavailable, Withheld
 from ml.release.golden_version import readmit, set_golden
+from ml.release.mirror import describe
 from ml.release.model_config import Entry, read_config, with_entry, write_config
 from ml.release.production import publication_lock
 from ml.release.reconciliation import reconcile
 from ml.release.registry import Registry
+from ml.release.rollback import roll_back
 from ml.release.rollout.trial import find_last_trial
 from ml.release.rollout.watch import watch_canary
 from ml.release.router import read_share, route_file
@@ -268,6 +270,53 @@ def test_a_move_that_mlflow_hears_of_late_is_not_taken_for_the_ledgers_last_line
 
     assert [line["event"] for line in place.ledger.entries()[lines - 2 :]] == ["moved", "noted", "settled"]
     assert followed(history) == lines
+
+
+def test_of_several_roll_backs_that_mlflow_has_missed_it_hears_of_each(world: World) -> None:
+    history = RolloutMachine(world)
+    for day in (1, 2, 3, 4, 5):
+        history.run(day, BLESSED, CALM)
+    first, second, third, fourth, fifth = history.server.named["stable"]
+    place, previous = history.place, Wish("previous", "it was worse", "somebody")
+
+    def go_back_without_mlflow() -> dict[str, Any]:
+        assert not roll_back(previous, history.records, place.serving, AWAY).aliased
+        return place.ledger.entries()[-1]
+
+    def unheard() -> tuple[str, ...]:
+        return reconcile(history.records, place.serving, place.mlflow).unheard
+
+    def tagged() -> set[int]:
+        tags = tags_of_versions(history)
+        return {version for version in tags if "rolled_back" in tags[version]}
+
+    # MLflow is back for the second move, which tells of the first.
+    go_back_without_mlflow()
+    history.go_back(previous, None)
+    assert (tagged(), unheard()) == ({fifth, fourth}, ())
+
+    # It is away for two, and a person has something else to say when it is back.
+    missed = [go_back_without_mlflow() for _ in range(2)]
+    assert unheard() == tuple(map(describe, missed))
+    readmit(Wish(str(fifth), "it was not", "somebody"), history.records, place.serving, place.mlflow)
+    assert tagged() == {fifth, fourth, third, second}
+    tags = tags_of_versions(history)
+    assert tags[third]["rolled_back"] == f"{missed[0]['time']} by somebody: it was worse"
+    assert json.loads(tags[second]["ledger.line"]) == missed[0]
+
+    # The alias follows what really serves.
+    assert history.aliased() == history.version_of(third).model["digest"]
+    assert unheard() == (describe(missed[1]),)
+    place.resolve(6)
+    assert history.aliased() == history.version_of(first).model["digest"]
+    assert reconcile(history.records, place.serving, place.mlflow).agree
+
+
+def tags_of_versions(history: RolloutMachine) -> dict[int, dict[str, str]]:
+    """What MLflow says of each version that has served."""
+    with open_mlflow(history.place.mlflow) as client:
+        versions = client.search_model_versions(f"name = '{history.place.model}'")
+    return {int(version.tags["serving.version"]): version.tags for version in versions}
 
 
 def test_a_golden_version_that_mlflow_has_not_heard_of_is_named_there_by_the_next_night(
