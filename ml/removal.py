@@ -95,14 +95,21 @@ def removals_of_day(root: Path, pipeline: str, day: str) -> dict[str, Removal]:
 
 def removed(uri: str, removal: Removal) -> Removed:
     """The failure of asking for a removed artifact, with what to do."""
-    address = Address.of(uri)
-    step = STEP_OF.get(address.kind, address.kind)
-    what_if = f" --what-if {address.what_if}" if address.what_if else ""
     return Removed(
         f"{uri} was removed by housekeeping on {removal.at[:10]}: {removal.reason}. It was expected in the "
-        f"store. To make it again: clear {step} of that night, or python -m ml {step} --pipeline "
-        f"{address.pipeline} --day {removal.day or address.day}{what_if}. If the topic "
-        "has lost that day by now, the step says so."
+        f"store. {_how_to_make_again(Address.of(uri), removal.day)}"
+    )
+
+
+def _how_to_make_again(address: Address, day: str) -> str:
+    step = STEP_OF.get(address.kind)
+    if step is None:
+        return "No night makes it again: what it has counted is over. The ledger says what was decided by it."
+    what_if = f" --what-if {address.what_if}" if address.what_if else ""
+    return (
+        f"To make it again: clear {step} of that night, or `python -m ml {step} --pipeline "
+        f"{address.pipeline} --day {day or address.day}{what_if}`. If the topic has lost that day by now, "
+        "the step says so."
     )
 
 

@@ -82,12 +82,15 @@ def why_stale(name: str, watermark: datetime, served: Version | None) -> str:
     )
 
 
-def check_not_rolled_back(candidate: Version, rolled_back: Mapping[int, Mapping[str, Any]]) -> None:
+def check_not_rolled_back(
+    candidate: Version, rolled_back: Mapping[int, Mapping[str, Any]], pipeline: str
+) -> None:
     """Let through only what nobody has rolled back. The same content has the same number whenever it comes.
 
     Args:
         candidate: what would be served.
         rolled_back: version → the ledger's line of its roll-back.
+        pipeline: whose versions they are.
 
     Raises:
         Withheld: with who rolled it back, when and why.
@@ -96,7 +99,7 @@ def check_not_rolled_back(candidate: Version, rolled_back: Mapping[int, Mapping[
         raise Withheld(
             f"not published: the content of {candidate.number} was {_how(line)} on {line['time'][:16]} UTC "
             f"by {line['who']} ({line['reason']}). Another model is free to come. To let this one through "
-            f'again: python -m ml readmit --version {candidate.number} --reason "…"'
+            f'again: python -m ml readmit --pipeline {pipeline} --version {candidate.number} --reason "…"'
         )
 
 

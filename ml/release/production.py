@@ -182,7 +182,7 @@ class Records:
         Raises:
             Withheld: as `ml.release.fence` says.
         """
-        check_not_rolled_back(candidate, rolled_back(self.ledger.entries()))
+        check_not_rolled_back(candidate, rolled_back(self.ledger.entries()), self.pipeline.name)
         check_fence(candidate, judged_against, served, judge)
 
     def check_mirror(self, registry: Registry) -> None:
@@ -207,7 +207,7 @@ class Records:
             f"it is not clear what production is. The model server's label {setting.label} of "
             f"{setting.model} names {label}; the alias production of {name} in MLflow names {alias}; the "
             f"last version published according to {self.ledger.path} is {self.ledger.last_served}. They "
-            f"were expected to agree. python -m ml reconcile --pipeline {self.pipeline.name} names the one "
+            f"were expected to agree. `python -m ml reconcile --pipeline {self.pipeline.name}` names the one "
             "safe command. If the server has lost its config, restore its config file; to begin anew without "
             "production, delete the alias and set the ledger aside."
         )

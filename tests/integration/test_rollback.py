@@ -258,7 +258,7 @@ def restore(place: Place, lines: bytes, head: bytes) -> None:
 def check(place: Place, number: int) -> None:
     version = place.records.versions.find(number)
     assert version is not None
-    check_not_rolled_back(version, rolled_back(place.ledger.entries()))
+    check_not_rolled_back(version, rolled_back(place.ledger.entries()), place.pipeline.name)
 
 
 def test_a_label_that_a_stranger_moved_is_named_with_the_one_safe_command(place: Place):
@@ -319,7 +319,9 @@ def test_what_was_rolled_back_is_withheld_until_a_person_readmits_it_and_others_
     readmit(Wish(str(THREE), "it was the client", "ada"), place.records, place.serving, place.mlflow)
     whole = place.ledger.path.read_bytes(), place.ledger.chain.head_path.read_bytes()
     restore(place, *older)
-    assert "has no such line" in reconcile(place.records, place.serving, place.mlflow).registry
+    torn = reconcile(place.records, place.serving, place.mlflow)
+    assert "has no such line" in torn.registry
+    assert "Waiting does not help" in torn.finding
     restore(place, *whole)
     assert reconcile(place.records, place.serving, place.mlflow).agree
 

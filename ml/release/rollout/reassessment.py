@@ -28,6 +28,8 @@ from ml.release.versions import Version
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
+WHY = '"doubted by realised labels"'
+
 ACTION: Literal["reassess"] = "reassess"
 DAY, VERDICT, REASONS = "realised.day", "realised.verdict", "realised.reasons"
 TOLD = ("answers", "rows", "positives", "users", "mean_score")
@@ -104,11 +106,10 @@ def _describe(trial: dict[str, Any], records: Records) -> Reassessed:
 def _command(version: int, records: Records) -> str:
     """What takes a doubted version from its users; empty if none is answered by it any more."""
     on_trial, name = find_trial(records), records.pipeline.name
-    reason = '--reason "doubted by realised labels"'
     if on_trial and on_trial.version.number == version:
-        return f"python -m ml rollout withdraw --pipeline {name} {reason}"
+        return f"python -m ml rollout withdraw --pipeline {name} --reason {WHY}"
     if records.ledger.last_served == version:
-        return f"python -m ml rollback --pipeline {name} --to previous {reason}"
+        return f"python -m ml rollback --pipeline {name} --to previous --reason {WHY}"
     return ""
 
 

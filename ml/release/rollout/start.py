@@ -85,8 +85,8 @@ def _check(version: Version, judged_against: int | None, served: Version | None,
         raise Withheld(
             f"not published, STALE: {trial.version.number} is on trial and has seen data up to "
             f"{trial.version.watermark:%Y-%m-%d %H:%M} UTC, {version.number} up to "
-            f"{version.watermark:%Y-%m-%d %H:%M} UTC. Only a newer watermark takes its place: python -m ml "
-            f"rollout withdraw --pipeline {records.pipeline.name} ends the trial."
+            f"{version.watermark:%Y-%m-%d %H:%M} UTC. Only a newer watermark takes its place. To end "
+            f'the trial: python -m ml rollout withdraw --pipeline {records.pipeline.name} --reason "…"'
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import signal
 from contextlib import nullcontext
 from datetime import date
@@ -12,13 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from ml.__main__ import build_parser
 from ml.artifact import Artifact, Window
 from ml.config import Pipeline
 from ml.errors import Removed, StoreCorrupted
+from ml.housekeeping.limits import DAYS, JUDGEMENTS, SNAPSHOTS
 from ml.housekeeping.plan import Plan, read_plan
 from ml.housekeeping.removing import TRASH, Sweep, empty_trash, remove_artifacts
 from ml.manifest import Identity
-from ml.removal import find_removal
+from ml.removal import Removal, find_removal, removed
 from ml.store import Store
 from tests.ml.housekeeping.rooms import NIGHT, NOW, is_there, make, make_night, path_of, use, whole
 
@@ -108,7 +111,18 @@ def test_who_asks_for_what_was_removed_is_told_when_why_and_what_to_do(
         store.open(model)
     assert f"was removed by housekeeping on {NOW:%Y-%m-%d}" in str(told.value)
     assert "kept for 20 days (housekeeping.models_days)" in str(told.value)
-    assert "python -m ml train_candidate --pipeline small --day" in str(told.value)
+    assert "`python -m ml train_candidate --pipeline small --day" in str(told.value)
+
+
+@pytest.mark.parametrize("kind", sorted(DAYS | SNAPSHOTS | JUDGEMENTS))
+def test_what_is_told_to_make_a_removed_artifact_again_is_taken(kind: str) -> None:
+    said = str(removed(f"store:small/{kind}/2026-03-10-0a1b", Removal(NOW.isoformat(), "out of date")))
+
+    if kind in ("predictions", "realised", "rollout", "watch"):
+        assert "No night makes it again" in said
+    else:
+        [command] = re.findall("`python -m ml (.*)`", said)
+        assert build_parser().parse_args(command.split()).day == date(2026, 3, 10)
 
 
 def test_the_day_to_make_again_is_that_of_the_pipelines_own_clocks(store: Store, pipeline: Pipeline) -> None:
