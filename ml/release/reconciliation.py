@@ -23,6 +23,9 @@ from ml.release.rest import RestServer
 from ml.release.router import close_stray_share, stray_share
 from ml.release.sight import Sight, ask_registry, ask_server
 
+WAIT = "MLflow does not say. Ask again when it answers."
+MEND = "the registry cannot be compared. Waiting does not help: do what its word says."
+
 
 @dataclass(frozen=True)
 class Reconciliation:
@@ -105,7 +108,7 @@ def judge(
         return finding, settle_command(pipeline)
     if registry.problem:
         agrees = "Label and ledger agree" if server == ledger else "Label and ledger differ"
-        return f"{agrees}; MLflow does not say. Ask again when it answers.", ""
+        return f"{agrees}; {WAIT if registry.is_silent else MEND}", ""
     if server == registry == ledger:
         return "All three agree.", ""
     # What serves counts if one of the others knows it. Else the label was moved by a stranger.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ml.connections import MlflowConnection, ServingConnection
-from ml.errors import RetrainingError
+from ml.errors import RetrainingError, Unavailable
 from ml.release.failures import NotLoaded
 from ml.release.mirror import describe, unheard
 from ml.release.production import Records
@@ -23,12 +23,14 @@ class Sight:
     Attributes:
         version: the version; None for nothing, and for what has no number here.
         problem: why it did not answer; empty if it did.
+        is_silent: whether asking again later can help with that.
         stranger: what it names if that was never published from this store.
         unloaded: of the model server: whether it answers, but names a version that it has not loaded.
     """
 
     version: int | None
     problem: str = ""
+    is_silent: bool = False
     stranger: str = ""
     unloaded: bool = False
 
@@ -57,7 +59,7 @@ def ask_server(records: Records, serving: ServingConnection, label: str) -> Sigh
     except NotLoaded as error:
         return Sight(None, str(error), unloaded=True)
     except RetrainingError as error:
-        return Sight(None, str(error))
+        return Sight(None, str(error), is_silent=isinstance(error, Unavailable))
 
 
 def ask_registry(records: Records, mlflow: MlflowConnection, aliases: Iterable[str]) -> RegistrySight:
@@ -74,7 +76,8 @@ def ask_registry(records: Records, mlflow: MlflowConnection, aliases: Iterable[s
             sights = {alias: _version_of(records, registry.aliased_digest(alias)) for alias in aliases}
             return RegistrySight(sights, tuple(map(describe, missed)))
     except RetrainingError as error:
-        return RegistrySight(dict.fromkeys(aliases, Sight(None, str(error))))
+        problem = Sight(None, str(error), is_silent=isinstance(error, Unavailable))
+        return RegistrySight(dict.fromkeys(aliases, problem))
 
 
 def _version_of(records: Records, digest: str | None) -> Sight:

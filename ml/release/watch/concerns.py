@@ -47,8 +47,8 @@ class Notebook:
     def read(self) -> Record | None:
         """What is remembered; None before the first look.
 
-        ``seen_at``, when a look last saw all that it looks at; ``concerns``; and ``untold``, the news that no
-        message is known to have brought.
+        ``seen_at``, when a look last saw all that it looks at; ``concerns``; ``owed``, what is to be told
+        when those that were told are over; and ``untold``, the news that no message is known to have brought.
         """
         return json.loads(self.path.read_bytes()) if self.path.exists() else None
 
@@ -73,15 +73,20 @@ def tell_once(found: Sequence[Concern], before: Record | None, now: datetime) ->
         before: as the last look left it.
         now: the moment of this look.
     """
-    known = dict(before["concerns"]) if before else {}
+    known = before["concerns"] if before else {}
     kept, news = {}, list(before.get("untold", ())) if before else []
+    owed = set(before.get("owed", ())) if before else set()
     for concern in found:
-        last = known.pop(concern.key, None)
+        last = known.get(concern.key)
         told = bool(last and last["told"])
         if not told and (concern.at_once or last):
             news.append(concern.text)
             told = True
         since = last["since"] if last else now.isoformat(timespec="seconds")
-        kept[concern.key] = {"since": since, "told": told, "over": concern.over}
-    news += [gone["over"] for gone in known.values() if gone["told"] and gone["over"]]
-    return news, {"concerns": kept, "seen_at": before["seen_at"] if before else None, "untold": news}
+        kept[concern.key] = {"since": since, "told": told}
+        owed |= {concern.over} if told and concern.over else set()
+    # What has become another concern that ends by the same words is not over.
+    over = owed - {concern.over for concern in found}
+    news += sorted(over)
+    seen_at = before["seen_at"] if before else None
+    return news, {"concerns": kept, "owed": sorted(owed - over), "seen_at": seen_at, "untold": news}

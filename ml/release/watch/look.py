@@ -203,7 +203,7 @@ def _differences(name: str, compared: Reconciliation) -> tuple[Concern, ...]:
     if compared.agree:
         return ()
     said = f"model server: {compared.server}; registry: {compared.registry}; ledger: {compared.ledger}"
-    what = f"difference, {compared.finding} {said}" if compared.command else "unanswered"
+    what = f"difference, {compared.finding} {said}" if compared.command else f"unanswered, {compared.finding}"
     command = f" Run: {compared.command}" if compared.command else ""
     text = f"{name}: {compared.finding} ({said}){command}"
     return (Concern(what, text, over=f"{name}: model server, registry and ledger are compared, and agree"),)

@@ -6,7 +6,9 @@ from ml.release.reconciliation import CHECK_HOME, judge
 from ml.release.sight import Sight
 
 ONE, TWO = Sight(20261102001), Sight(20261103001)
-NOTHING, DOWN, STRANGER = Sight(None), Sight(None, "did not answer"), Sight(None, stranger="model abc")
+NOTHING, STRANGER = Sight(None), Sight(None, stranger="model abc")
+DOWN = Sight(None, "did not answer", is_silent=True)
+TORN = Sight(None, "MLflow has followed line 7, and the ledger has no such line. Restore it from a copy.")
 UNLOADED = Sight(None, "names a version that is not loaded", unloaded=True)
 BACK = 'python -m ml rollback --pipeline clicks --to previous --reason "…"'
 BACK_TO_ONE = 'python -m ml rollback --pipeline clicks --to 20261102001 --reason "reconcile: …"'
@@ -35,6 +37,7 @@ SETTLE = "python -m ml reconcile --pipeline clicks --settle"
         # Who does not answer cannot be brought into line.
         (DOWN, ONE, ONE, None, ""),
         (ONE, DOWN, ONE, None, ""),
+        (ONE, TORN, ONE, None, ""),
         # Who names what is not loaded can.
         (UNLOADED, ONE, ONE, None, BACK),
     ],
@@ -48,3 +51,9 @@ def test_there_is_one_safe_command(
 def test_who_does_not_answer_is_said():
     assert "Get it to answer first" in judge("clicks", DOWN, ONE, ONE, None)[0]
     assert "MLflow does not say" in judge("clicks", ONE, DOWN, ONE, None)[0]
+
+
+def test_for_what_a_person_must_mend_nobody_is_told_to_wait():
+    found, _ = judge("clicks", ONE, TORN, TWO, None)
+
+    assert found.startswith("Label and ledger differ; the registry cannot be compared. Waiting does not help")

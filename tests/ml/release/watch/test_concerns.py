@@ -38,6 +38,21 @@ def test_what_stays_is_told_once_and_once_more_when_it_is_over():
     ]
 
 
+def test_what_becomes_another_of_its_kind_is_told_and_is_not_over():
+    torn = Concern("torn", "the ledger is torn", over="they agree")
+    silent = Concern("silent", "MLflow is silent", over="they agree")
+
+    assert news_of([silent], [silent], [torn], [torn], [], []) == [
+        [],
+        ["MLflow is silent"],
+        [],
+        ["the ledger is torn"],
+        ["they agree"],
+        [],
+    ]
+    assert news_of([silent], [silent], [torn], [], [])[2:] == [[], ["they agree"], []]
+
+
 def test_what_a_person_must_know_at_once_does_not_wait():
     assert news_of([GONE_BACK], [GONE_BACK], []) == [["it went back"], [], []]
 
