@@ -111,7 +111,7 @@ def tell_registry(
     from ml.release.tracking import open_mlflow
 
     try:
-        with open_mlflow(mlflow, patient=False) as client:
+        with open_mlflow(mlflow, "none") as client:
             tell(Registry(client, model))
     except RetrainingError as error:
         log.warning("%s: %s", otherwise, error)

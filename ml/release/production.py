@@ -70,7 +70,7 @@ def resolve_production(
     with (
         store.lock(publication_lock(serving)),
         RestServer(serving, pipeline.serving.model) as rest,
-        open_mlflow(mlflow) as client,
+        open_mlflow(mlflow, "short") as client,
     ):
         records = Records(pipeline, store)
         version = records.settle(rest, Registry(client, pipeline.serving.model))

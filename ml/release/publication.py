@@ -71,7 +71,7 @@ def publish(
     with (
         store.lock(publication_lock(serving)),
         ModelServer(serving, setting.model) as server,
-        open_mlflow(mlflow) as client,
+        open_mlflow(mlflow, "short") as client,
     ):
         registry = Registry(client, setting.model)
         registry.find_logged(push.model["digest"])

@@ -175,7 +175,7 @@ def settle(
     with (
         records.store.lock(publication_lock(serving)),
         RestServer(serving, setting.model) as rest,
-        open_mlflow(mlflow) as client,
+        open_mlflow(mlflow, "short") as client,
     ):
         registry = Registry(client, setting.model)
         records.settle(rest, registry)

@@ -182,7 +182,7 @@ class WayBack(LabelMove):
         from ml.release.tracking import open_mlflow
 
         try:
-            with open_mlflow(self.mlflow, patient=False) as client:
+            with open_mlflow(self.mlflow, "none") as client:
                 return ask(Registry(client, self.server.model))
         except RetrainingError as error:
             log.warning("the registry is left as it is for now, and serving goes on without it: %s", error)

@@ -67,7 +67,7 @@ def ask_registry(records: Records, mlflow: MlflowConnection, aliases: Iterable[s
     from ml.release.tracking import open_mlflow
 
     try:
-        with open_mlflow(mlflow, patient=False) as client:
+        with open_mlflow(mlflow, "none") as client:
             registry = Registry(client, records.pipeline.serving.model)
             records.check_mirror(registry)
             behind, missed = records.ledger.left_behind, unheard(records.ledger, registry)

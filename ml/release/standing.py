@@ -180,7 +180,7 @@ def _of_registry(pipeline: Pipeline, mlflow: MlflowConnection) -> Iterator[Sampl
     from ml.release.registry import Registry
     from ml.release.tracking import open_mlflow
 
-    with ENVIRONMENT, open_mlflow(mlflow, patient=False) as client:
+    with ENVIRONMENT, open_mlflow(mlflow, "none") as client:
         number = Registry(client, pipeline.serving.model).production_version()
     yield Sample("retraining_registry_version", number or NO_VERSION)
 

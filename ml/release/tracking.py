@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ml.connections import MlflowConnection
 from ml.environment import environment
@@ -15,37 +15,42 @@ if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
     from requests import RequestException
 
+Patience = Literal["long", "short", "none"]
+
 # MLflow's client takes these from the environment and from nowhere else, at every request. Its own
 # defaults would wait for minutes on a dead server, print links and progress bars, and report its use.
 SETTINGS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-# Where somebody waits, and the registry may as well follow later.
-IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+RETRIES, SECONDS = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
+PATIENCE: dict[Patience, dict[str, str]] = {
+    "long": {RETRIES: "3", SECONDS: "60"},
+    # Of who holds the lock of users' own server: MLflow may hang, and a roll-back waits for that lock.
+    "short": {RETRIES: "1", SECONDS: "10"},
+    # Where a person waits, and the registry may as well follow later.
+    "none": {RETRIES: "0", SECONDS: "10"},
+}
 USERNAME, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 REFUSED = (401, 403)
 WRONG_ADDRESS = 404
 
 
 @contextmanager
-def open_mlflow(connection: MlflowConnection, *, patient: bool = True) -> Iterator[MlflowClient]:
+def open_mlflow(connection: MlflowConnection, patience: Patience = "long") -> Iterator[MlflowClient]:
     """A client for the time of the block; no tracking address of the whole process is set.
 
     Args:
         connection: the server.
-        patient: whether to ask again when it does not answer, for seconds.
+        patience: how long an answer is waited for, and how often it is asked again; see ``PATIENCE``.
 
     Raises:
         Unavailable: if the server does not answer.
         Misconfigured: if it refuses the credentials.
     """
-    settings = SETTINGS if patient else {**SETTINGS, **IMPATIENT}
-    with environment({**settings, **_credentials(connection)}):
+    with environment({**SETTINGS, **PATIENCE[patience], **_credentials(connection)}):
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
         from requests import RequestException

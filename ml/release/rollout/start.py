@@ -49,7 +49,7 @@ def start_canary(
     with (
         ModelServer(tracks.stable, setting.model) as stable,
         ModelServer(tracks.canary, setting.model) as server,
-        open_mlflow(mlflow) as client,
+        open_mlflow(mlflow, "short") as client,
     ):
         registry = Registry(client, setting.model)
         registry.find_logged(push.model["digest"])

@@ -25,18 +25,18 @@ from ml.release.golden_version import readmit, set_golden
 from ml.release.mirror import describe
 from ml.release.model_config import Entry, read_config, with_entry, write_config
 from ml.release.production import publication_lock
-from ml.release.reconciliation import reconcile
+from ml.release.reconciliation import reconcile, settle
 from ml.release.registry import Registry
 from ml.release.rollback import roll_back
 from ml.release.rollout.trial import find_last_trial
 from ml.release.rollout.watch import watch_canary
 from ml.release.router import read_share, route_file
 from ml.release.server import ModelServer
-from ml.release.tracking import open_mlflow
+from ml.release.tracking import PATIENCE, open_mlflow
 from ml.release.wish import Wish
 from tests.integration.canaries import CanaryPlace
 from tests.integration.outgoing import load, loaded
-from tests.integration.publishing import day_of
+from tests.integration.publishing import day_of, version_of
 from tests.ml.release.fence_machine import FenceMachine
 from tests.ml.release.histories import CALM, QUEUED, Finding, Run, World, opened_world
 from tests.ml.release.mishaps import Mishap
@@ -310,6 +310,30 @@ def test_of_several_roll_backs_that_mlflow_has_missed_it_hears_of_each(world: Wo
     place.resolve(6)
     assert history.aliased() == history.version_of(first).model["digest"]
     assert reconcile(history.records, place.serving, place.mlflow).agree
+
+
+@pytest.mark.parametrize("tracks", ["none", "one"])
+def test_who_holds_the_lock_of_users_own_server_does_not_wait_long_for_mlflow(
+    world: World, tracks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may hang, and a person who wants to go back waits for the lock."""
+    history = RolloutMachine(world)
+    history.a_pipeline(tracks)
+    history.run(1, BLESSED, CALM)
+    second = history.run(2, BLESSED, QUEUED)
+    place = replace(history.place, mlflow=AWAY)
+    monkeypatch.delitem(PATIENCE, "long")
+
+    for act in (
+        lambda: place.resolve(3),
+        lambda: place.push(second.day, **second.prepared),
+        lambda: settle(history.records, place.serving, AWAY),
+    ):
+        with pytest.raises(Unavailable, match=f"the MLflow server at {AWAY.uri} did not answer"):
+            act()
+
+    history.push(second, None)
+    assert version_of(2) in (history.serving, history.on_canary)
 
 
 def tags_of_versions(history: RolloutMachine) -> dict[int, dict[str, str]]:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import os
+import socket
 from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
@@ -10,7 +13,7 @@ from pydantic import SecretStr
 
 from ml.connections import MlflowConnection
 from ml.errors import Misconfigured, Unavailable
-from ml.release.tracking import PASSWORD, SETTINGS, open_mlflow
+from ml.release.tracking import PASSWORD, PATIENCE, SECONDS, Patience, open_mlflow
 from tests.demo.ports import free_port
 
 
@@ -34,12 +37,36 @@ def test_what_the_environment_held_before_is_put_back(monkeypatch: pytest.Monkey
     assert os.environ[PASSWORD] == "mine"
 
 
-def test_a_server_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(SETTINGS, "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+def test_a_server_that_is_not_there_is_unavailable():
     connection = MlflowConnection(uri=f"http://127.0.0.1:{free_port()}")
 
-    with pytest.raises(Unavailable, match=r"Is it running"), open_mlflow(connection) as client:
+    with pytest.raises(Unavailable, match=r"Is it running"), open_mlflow(connection, "none") as client:
         client.search_experiments()
+
+
+@pytest.mark.parametrize(("patience", "questions"), [("none", 1), ("short", 2)])
+def test_a_server_that_hangs_is_asked_as_often_as_patience_lasts_and_is_unavailable_then(
+    patience: Patience, questions: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(PATIENCE[patience], SECONDS, "1")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host, port = silent.getsockname()
+        connection = MlflowConnection(uri=f"http://{host}:{port}")
+
+        with pytest.raises(Unavailable, match=r"Is it running"), open_mlflow(connection, patience) as client:
+            client.search_experiments()
+
+        assert len(list(waiting_connections(silent))) == questions
+
+
+def waiting_connections(server: socket.socket) -> Iterator[tuple[str, int]]:
+    """Who has connected and was not served yet."""
+    server.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            connection, address = server.accept()
+            connection.close()
+            yield address
 
 
 def test_refused_credentials_are_a_misconfiguration_and_are_not_shown():
