@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,6 +15,9 @@ import aiohttp
 CALL_SECONDS = 60
 # Shorter than any server keeps one: who asks on a connection that is just being closed gets no answer.
 IDLE_SECONDS = 2
+# What is due in so long may be unanswered; no more is sent until some of it is. Of a machine that is asked
+# more than it can answer, each request would wait longer than the last, until all are given up.
+UNANSWERED_SECONDS = 10
 
 Answer = dict[str, Any]
 Ask = Callable[[], Awaitable[Answer]]
@@ -26,19 +30,31 @@ def open_client() -> aiohttp.ClientSession:
 
 
 async def ask_constantly(ways: Iterator[Ask], rate: float, answers: TextIO) -> None:
-    """Ask until SIGTERM comes, and wait for the last answer.
+    """Ask until SIGTERM comes, and wait for the last answer; see `ask_until`."""
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    await ask_until(stopping, ways, rate, answers, math.ceil(rate * UNANSWERED_SECONDS))
+
+
+async def ask_until(
+    stopping: asyncio.Event, ways: Iterator[Ask], rate: float, answers: TextIO, unanswered: int
+) -> None:
+    """Ask until it is time to stop, and wait for the last answer.
 
     Args:
+        stopping: when it is time.
         ways: of asking, one after the other.
         rate: requests a second.
         answers: gets a line of JSON for each answer, in the order in which they come.
+        unanswered: how many requests at most. Beyond that they are sent late, but due they are at their rate.
     """
-    stopping = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    places = asyncio.Semaphore(unanswered)
     async with asyncio.TaskGroup() as requests:
         due = time.monotonic()
         while not stopping.is_set():
-            requests.create_task(_write_answer(next(ways), due, answers))
+            await places.acquire()
+            request = requests.create_task(_write_answer(next(ways), due, answers))
+            request.add_done_callback(lambda _: places.release())
             due += 1 / rate
             await asyncio.sleep(due - time.monotonic())
 

@@ -63,7 +63,7 @@ def answers_to(tmp_path: Path, *rows: tuple[str, str, str, int]) -> dict[str, An
     """What is counted of (trace, track, outcome, status) of some requests."""
     log, answers = tmp_path / "access.log", tmp_path / "answers.jsonl"
     logged = [{"trace": trace, "track": track, "outcome": outcome} for trace, track, outcome, _ in rows]
-    heard = [{"trace": trace, "status": status, "sent": 1.0, "answered": 1.5} for trace, *_, status in rows]
+    heard = [{"trace": trace, "status": status, "due": 1.0, "answered": 1.5} for trace, *_, status in rows]
     log.write_text("".join(f"{json.dumps(each)}\n" for each in logged))
     answers.write_text("".join(f"{json.dumps(each)}\n" for each in heard))
     return count_answers(answers, log)
@@ -111,7 +111,7 @@ def test_an_error_that_stables_users_saw_is_told(tmp_path):
 
 
 def test_a_request_that_the_router_has_not_logged_is_told(tmp_path):
-    answers = {"trace": "lost", "status": 0, "sent": 1.0, "answered": 2.0}
+    answers = {"trace": "lost", "status": 0, "due": 1.0, "answered": 2.0}
     (tmp_path / "answers.jsonl").write_text(f"{json.dumps(answers)}\n")
     (tmp_path / "access.log").touch()
 

@@ -34,7 +34,7 @@ class Answered:
         failed_behind: how many of them their own track failed, before stable was asked.
         errors: how many they got no good answer to.
         usual_error: the commonest of these; empty without any.
-        seconds: how long they waited for each, ascending.
+        seconds: how long they waited for each from when it was due, ascending.
     """
 
     requests: int
@@ -104,7 +104,7 @@ def _answered(answers: list[dict[str, Any]]) -> Answered:
         failed_behind=sum(answer["outcome"] == "failed" for answer in answers),
         errors=len(errors),
         usual_error=Counter(errors).most_common(1)[0][0] if errors else "",
-        seconds=tuple(sorted(answer["answered"] - answer["sent"] for answer in answers)),
+        seconds=tuple(sorted(answer["answered"] - answer["due"] for answer in answers)),
     )
 
 
