@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -161,3 +162,15 @@ def test_kafka_names_every_listener_wherever_one_must_be_named(services: Service
     assert listeners == protocols == advertised | {environment["KAFKA_CONTROLLER_LISTENER_NAMES"]}
     assert environment["KAFKA_INTER_BROKER_LISTENER_NAME"] in advertised
     assert environment["KAFKA_ADVERTISED_LISTENERS"].endswith(services["kafka"]["ports"][0].rsplit(":", 1)[0])
+
+
+def test_mlflow_and_its_web_server_take_the_options_of_the_command(services: Services) -> None:
+    from mlflow.cli import cli
+    from uvicorn.main import main as uvicorn
+
+    program, server, *options = services["mlflow"]["command"]
+    taken = cli.commands[server].make_context(server, options).params
+    passed_on = uvicorn.make_context("uvicorn", ["app:app", *shlex.split(taken["uvicorn_opts"])]).params
+
+    assert (program, taken["port"]) == ("mlflow", 5000)
+    assert passed_on["timeout_keep_alive"] == 120
