@@ -14,6 +14,9 @@ from ml.errors import Misconfigured
 
 ColumnType = Literal["string", "int", "float"]
 
+# What the model server receives. A landed day has more: it is held against the environment TRAINING too.
+SERVING = "SERVING"
+
 COLUMN_TYPES: dict[int, ColumnType] = {
     schema_pb2.FeatureType.BYTES: "string",
     schema_pb2.FeatureType.INT: "int",
@@ -64,6 +67,19 @@ class Schema:
         if untyped:
             raise ValueError(f"features {untyped} have no type")
         return cls(proto, {feature.name: COLUMN_TYPES[feature.type] for feature in proto.feature})
+
+    @property
+    def unserved(self) -> frozenset[str]:
+        """Fields that the model server does not receive, by TFDV's rule for the environment SERVING.
+
+        Being in an environment by name is stronger than not being in it. A schema of which days are checked
+        has SERVING among its default environments, so that what names neither is in it.
+        """
+        return frozenset(
+            feature.name
+            for feature in self.proto.feature
+            if SERVING in feature.not_in_environment and SERVING not in feature.in_environment
+        )
 
     @property
     def digest(self) -> str:

@@ -10,7 +10,6 @@ from ml.artifact import Window
 from ml.config import Landing, Pipeline
 from ml.connections import KafkaConnection
 from ml.decisions import Decision
-from ml.errors import Misconfigured
 from ml.landing.cleanup import is_compacted
 from ml.landing.held_back import reach_held_back
 from ml.landing.lost_slack import warn_of_lost_slack
@@ -50,12 +49,11 @@ def resolve_offsets(
 
     Raises:
         Unavailable: if no broker answers in time, or an open transaction hides records of the window.
-        Misconfigured: if topic, credentials or the type of the event time are wrong.
+        Misconfigured: if topic or credentials are wrong.
         WindowExpired: if the topic no longer holds the whole window, or is compacted and so cannot show
             that it does, and nobody has accepted that.
     """
     landing = pipeline.landing
-    _check_event_time(pipeline)
     check_transactions(kafka, landing.topic, what_matters(pipeline, window, late=bool(decision.refresh)))
     with Topic(kafka, landing.topic) as topic:
         ranges = tuple(_ranges(topic, landing, window, to_the_end=bool(decision.refresh)))
@@ -119,13 +117,3 @@ def _beginnings(topic: Topic, ranges: Sequence[OffsetRange]) -> Iterator[Beginni
     """The lowest offset of a compacted partition need not belong to a record, so the first one is read."""
     for one in ranges:
         yield Beginning(one.partition, *(topic.first_record(one.partition, one.low) or ()))
-
-
-def _check_event_time(pipeline: Pipeline) -> None:
-    field = pipeline.landing.event_time
-    found = pipeline.read_schema().columns.get(field)
-    if found != "int":
-        raise Misconfigured(
-            f"{pipeline.schema_path}: the event time {field!r} is of type {found}; expected INT, "
-            "milliseconds since the epoch. Correct the schema, or name another field in landing.event_time."
-        )

@@ -21,12 +21,16 @@ from pydantic_core import ErrorDetails
 
 from ml.config import Pipeline
 from ml.errors import Misconfigured
+from ml.pipelines.checks import find_contradictions
 from ml.what_if import current_what_if
 
 log = logging.getLogger(__name__)
 
 PREFIX = "RETRAIN_"
 SEPARATOR = "__"
+
+# Bytes that are no UTF-8 and dates such as 2026-02-30 are ValueErrors.
+UNREADABLE = (OSError, ValueError, yaml.YAMLError)
 
 
 def pipeline_names() -> list[str]:
@@ -55,11 +59,12 @@ def load_pipeline(name: str) -> Pipeline:
     path = folder / "pipeline.yaml"
     settings = _override(_read_yaml(path), name)
     try:
-        pipeline = Pipeline(**{**settings, "name": name, "folder": folder})
+        pipeline = Pipeline.model_validate({**settings, "name": name, "folder": folder})
     except ValidationError as error:
         lines = [_sentence(detail) for detail in error.errors()]
         raise _invalid(path, lines) from error
-    _check_against_schema(pipeline, path)
+    if lines := find_contradictions(pipeline):
+        raise _invalid(path, lines)
     return pipeline
 
 
@@ -85,9 +90,11 @@ def _folder(name: str) -> Path:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        settings = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise Misconfigured(f"{path} could not be read as YAML: {error}. Mend the file.") from error
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UNREADABLE as error:
+        raise Misconfigured(
+            f"{path} could not be read as YAML: {error}. Expected YAML in UTF-8. Mend the file."
+        ) from error
     if not isinstance(settings, dict):
         raise Misconfigured(
             f"{path} holds {type(settings).__name__}; expected sections such as landing and gate."
@@ -102,15 +109,25 @@ def _override(settings: dict[str, Any], name: str) -> dict[str, Any]:
             continue
         keys = variable.removeprefix(PREFIX).lower().split(SEPARATOR)
         if keys[0] == name:
-            own.append((keys[1:], text))
+            own.append((keys[1:], _read_override(variable, text)))
         elif keys[0] not in pipeline_names():
-            general.append((keys, text))
-    for keys, text in [*general, *own]:
-        settings = _with(settings, keys, yaml.safe_load(text))
+            general.append((keys, _read_override(variable, text)))
+    for keys, value in [*general, *own]:
+        settings = _with(settings, keys, value)
     what_if = current_what_if()
     for setting, value in what_if.settings.items() if what_if else ():
         settings = _with(settings, setting.split("."), value)
     return settings
+
+
+def _read_override(variable: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except UNREADABLE as error:
+        raise Misconfigured(
+            f"the environment variable {variable} could not be read as YAML: {error}. Expected a value as "
+            "pipeline.yaml would hold it. Correct or unset the variable."
+        ) from error
 
 
 def _with(settings: Mapping[str, Any], keys: list[str], value: Any) -> dict[str, Any]:
@@ -135,65 +152,3 @@ def _sentence(detail: ErrorDetails) -> str:
         return f"  {key}: expected a value, found none. Add it."
     found = "" if detail["type"] == "value_error" else f", found {detail['input']!r}"
     return f"  {key}: {detail['msg'].removeprefix('Value error, ')}{found}."
-
-
-def _check_against_schema(pipeline: Pipeline, path: Path) -> None:
-    columns = pipeline.read_schema().columns
-    lines = [
-        f"  {key}: expected a feature of {pipeline.schema_path.name}, found {name!r}. The schema has: "
-        f"{', '.join(columns)}."
-        for key, name in _mentions(pipeline)
-        if name not in columns
-    ]
-    lines += [
-        f"  {part}.{name}: expected {expected} in schema.pbtxt, found {columns[name]}."
-        for part, name, expected in _typed_features(pipeline)
-        if name in columns and columns[name] not in expected
-    ]
-    lines += [
-        f"  drift.thresholds.{name}: expected a threshold in bits, found none. "
-        "Add it, or name the feature in drift.ignored."
-        for name in pipeline.features.names
-        if name not in pipeline.drift.thresholds and name not in pipeline.drift.ignored
-    ]
-    lines += [
-        f"  serving.canary.realised.inputs: expected a feature, which requests have, found {name!r}."
-        for name in sorted({*_realised_inputs(pipeline)} - {*pipeline.features.names})
-    ]
-    if lines:
-        raise _invalid(path, lines)
-
-
-def _mentions(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
-    yield "label", pipeline.label
-    yield "landing.event_time", pipeline.landing.event_time
-    if pipeline.landing.deduplicate:
-        yield "landing.deduplicate", pipeline.landing.deduplicate
-    yield from ((part, name) for part, name, _ in _realised_key(pipeline))
-    yield from (("features.categorical", name) for name in pipeline.features.categorical)
-    yield from (("features.numeric", name) for name in pipeline.features.numeric)
-    yield from (("drift.thresholds", name) for name in pipeline.drift.thresholds)
-    yield from (("drift.ignored", name) for name in pipeline.drift.ignored)
-    yield from (("validation.features", name) for name in pipeline.validation.features)
-    for slice_ in pipeline.slices:
-        yield from (("slices", name) for name in ([slice_.by] if slice_.by else slice_.where))
-
-
-def _typed_features(pipeline: Pipeline) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    if pipeline.landing.deduplicate:
-        yield "landing.deduplicate", pipeline.landing.deduplicate, ("string", "int")
-    yield from _realised_key(pipeline)
-    yield from (("features.categorical", name, ("string", "int")) for name in pipeline.features.categorical)
-    yield from (("features.numeric", name, ("int", "float")) for name in pipeline.features.numeric)
-
-
-def _realised_inputs(pipeline: Pipeline) -> tuple[str, ...]:
-    canary = pipeline.serving.canary
-    return canary.realised.inputs if canary and canary.realised else ()
-
-
-def _realised_key(pipeline: Pipeline) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """What an event is found by that came of an answer. A float is spelt in too many ways."""
-    canary = pipeline.serving.canary
-    for name in canary.realised.key if canary and canary.realised else ():
-        yield "serving.canary.realised", name, ("string", "int")

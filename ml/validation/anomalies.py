@@ -14,6 +14,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 from ml.artifact import Artifact
 from ml.config import Pipeline, Severity
 from ml.errors import AnomaliesFound, Misconfigured
+from ml.schema import SERVING, Schema
 from ml.store import Draft
 from ml.validation.examples import field_names
 from ml.validation.kept_schema import keep_schema
@@ -23,7 +24,7 @@ from ml.validation.statistics_file import read_statistics
 
 log = logging.getLogger(__name__)
 
-TRAINING, SERVING = "TRAINING", "SERVING"
+TRAINING = "TRAINING"
 PROTO_FILES = {TRAINING: "anomalies.pbtxt", SERVING: "anomalies_serving.pbtxt"}
 WHOLE_DAY = "(the whole day)"
 WHAT_TO_DO = (
@@ -74,11 +75,11 @@ def validate_examples(
     Raises:
         Misconfigured: if the schema does not name both environments.
     """
-    schema = pipeline.read_schema().proto
+    schema = pipeline.read_schema()
     keep_schema(pipeline, draft.path)
     described = read_statistics(statistics)
     found = _broken_in(pipeline, schema, described, draft.path)
-    day = _Day(pipeline, schema, examples, int(described.datasets[0].num_examples))
+    day = _Day(pipeline, schema.proto, examples, int(described.datasets[0].num_examples))
     findings = [day.finding(anomaly, environments) for anomaly, environments in found.items()]
     findings += [day.new_column(field, count) for field, count in unknown_fields.items()]
     findings.sort(key=lambda finding: (finding["severity"], finding["feature"], finding["type"]))
@@ -170,18 +171,18 @@ class _Day:
 
 def _broken_in(
     pipeline: Pipeline,
-    schema: schema_pb2.Schema,
+    schema: Schema,
     statistics: statistics_pb2.DatasetFeatureStatisticsList,
     folder: Path,
 ) -> dict[Anomaly, list[str]]:
     """What TFDV finds, with the environments that it finds it in; writes its text protos."""
     from ml.validation import tfdv
 
-    _require_environments(pipeline, schema)
+    _require_environments(pipeline, schema.proto)
     views = {TRAINING: statistics, SERVING: _as_served(pipeline, schema, statistics)}
     found: dict[Anomaly, list[str]] = defaultdict(list)
     for environment, view in views.items():
-        proto = tfdv.validate_statistics(view, schema, environment)
+        proto = tfdv.validate_statistics(view, schema.proto, environment)
         (folder / PROTO_FILES[environment]).write_text(text_format.MessageToString(proto))
         for anomaly in _anomalies_in(proto):
             found[anomaly].append(environment)
@@ -189,14 +190,14 @@ def _broken_in(
 
 
 def _as_served(
-    pipeline: Pipeline, schema: schema_pb2.Schema, statistics: statistics_pb2.DatasetFeatureStatisticsList
+    pipeline: Pipeline, schema: Schema, statistics: statistics_pb2.DatasetFeatureStatisticsList
 ) -> statistics_pb2.DatasetFeatureStatisticsList:
     """The statistics without the label and what else the model server does not receive."""
-    absent = {feature.name for feature in schema.feature if SERVING in feature.not_in_environment}
+    absent = {*schema.unserved, pipeline.label}
     view = statistics_pb2.DatasetFeatureStatisticsList()
     view.CopyFrom(statistics)
     for dataset in view.datasets:
-        kept = [part for part in dataset.features if part.path.step[0] not in {*absent, pipeline.label}]
+        kept = [part for part in dataset.features if part.path.step[0] not in absent]
         del dataset.features[:]
         dataset.features.extend(kept)
     return view

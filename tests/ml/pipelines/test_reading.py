@@ -1,35 +1,11 @@
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from ml.errors import Misconfigured
-from ml.pipelines import load_pipeline, pipeline_names
-
-CLICKS = Path(__file__).parents[2] / "ml" / "pipelines" / "clicks"
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the clicks pipeline under another name, beside the real one."""
-    copied = tmp_path / "pipelines" / "views"
-    shutil.copytree(CLICKS, copied)
-    monkeypatch.setenv("RETRAIN_PIPELINES", str(copied.parent))
-    return copied
-
-
-def edit(folder: Path, old: str, new: str, file: str = "pipeline.yaml") -> None:
-    path = folder / file
-    assert old in path.read_text()
-    path.write_text(path.read_text().replace(old, new))
-
-
-def complaint(name: str = "views") -> str:
-    with pytest.raises(Misconfigured) as caught:
-        load_pipeline(name)
-    return str(caught.value)
+from ml.pipelines import load_pipeline, load_valid_pipelines, pipeline_names
+from tests.ml.pipelines.complaints import complaint, edit
 
 
 def test_the_pipelines_of_the_repository_are_valid() -> None:
@@ -83,12 +59,6 @@ def test_a_wrong_setting_names_file_key_expected_and_found(
     assert [part for part in expected if part not in message] == []
 
 
-def test_a_feature_of_the_wrong_type_is_named(folder: Path) -> None:
-    edit(folder, 'name: "price"\n  type: FLOAT', 'name: "price"\n  type: BYTES', "schema.pbtxt")
-
-    assert "features.numeric.price" in complaint()
-
-
 def test_a_schema_that_is_none_says_what_it_should_be(folder: Path) -> None:
     (folder / "schema.pbtxt").write_text("feature { nmae: 'x' }")
 
@@ -105,6 +75,32 @@ def test_yaml_that_is_none_says_so(folder: Path) -> None:
     (folder / "pipeline.yaml").write_text("landing: [")
 
     assert "could not be read as YAML" in complaint()
+
+
+@pytest.mark.parametrize(
+    "content", [b"owner: J\xfcrgen", b"owner: 2026-02-30", b"3: three"], ids=["Latin-1", "a date", "a key"]
+)
+def test_a_file_that_cannot_be_read_takes_no_other_pipeline_away(folder: Path, content: bytes) -> None:
+    (folder / "pipeline.yaml").write_bytes(content)
+
+    assert str(folder / "pipeline.yaml") in complaint()
+    assert [pipeline.name for pipeline in load_valid_pipelines()] == ["clicks"]
+
+
+def test_a_schema_that_is_no_text_takes_no_other_pipeline_away(folder: Path) -> None:
+    (folder / "schema.pbtxt").write_bytes(b'feature { name: "J\xfcrgen" }')
+
+    assert "tensorflow.metadata.v0.Schema" in complaint()
+    assert [pipeline.name for pipeline in load_valid_pipelines()] == ["clicks"]
+
+
+def test_an_override_that_is_no_yaml_names_its_variable_and_takes_no_other_pipeline_away(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETRAIN_VIEWS__TRAINING__HIDDEN_UNITS", "[64, 32")
+
+    assert "variable RETRAIN_VIEWS__TRAINING__HIDDEN_UNITS could not be read as YAML" in complaint()
+    assert [pipeline.name for pipeline in load_valid_pipelines()] == ["clicks"]
 
 
 def test_the_environment_overrides_every_pipeline(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,35 +129,5 @@ def test_a_misspelt_override_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "traning" in complaint("clicks")
 
 
-def test_what_may_be_deduplicated_by_is_checked_against_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RETRAIN_CLICKS__LANDING__DEDUPLICATE", "price")
-    assert "landing.deduplicate.price: expected ('string', 'int') in schema.pbtxt, found float" in complaint(
-        "clicks"
-    )
-
-    monkeypatch.setenv("RETRAIN_CLICKS__LANDING__DEDUPLICATE", "evnt_id")
-    assert "landing.deduplicate: expected a feature of schema.pbtxt, found 'evnt_id'" in complaint("clicks")
-
-
 def test_settings_without_deduplication_are_those_from_before_there_was_any() -> None:
     assert "deduplicate" not in load_pipeline("clicks").model_dump()["landing"]
-
-
-@pytest.mark.parametrize(
-    ("serving", "expected"),
-    [
-        ("{canary: {realised: {}}}", "expected request, inputs or both"),
-        ("{canary: {realised: {request: request_id}}}", "realised: expected a feature of schema.pbtxt"),
-        ("{canary: {realised: {inputs: [price]}}}", "realised.price: expected ('string', 'int')"),
-        ("{canary: {realised: {inputs: [event_time]}}}", "expected a feature, which requests have"),
-        ("{approval: {verdicts: [PROMOTE]}}", "expected a canary where approval.verdicts has PROMOTE"),
-        ("{approval: {verdicts: [FAIL]}}", "'PASS', 'BOOTSTRAP' or 'PROMOTE'"),
-        ("{approval: {verdicts: []}}", "at least 1 item"),
-        ("{approval: {verdicts: [PASS], response_hours: 24}}", "less than 24"),
-    ],
-)
-def test_what_cannot_be_joined_or_approved_is_named(folder: Path, serving: str, expected: str) -> None:
-    edit(folder, "serving:\n  model: clicks\n", f"serving:\n  model: clicks\n  {serving[1:-1]}\n")
-    edit(folder, "  canary: null\n", "")
-
-    assert expected in complaint()
