@@ -244,7 +244,7 @@ def test_a_stranger_who_moved_both_label_and_alias_is_found_by_the_ledger(
         server.apply(server.entry().labelled(FIRST, place.pipeline.serving.label), 60)
     assert place.served() == FIRST
 
-    with pytest.raises(Misconfigured, match=rf"according to .* is {SECOND}\. .* python -m ml reconcile"):
+    with pytest.raises(Misconfigured, match=rf"according to .* is {SECOND}\. .* `python -m ml reconcile"):
         place.resolve(WEDNESDAY)
 
 
