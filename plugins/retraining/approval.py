@@ -48,7 +48,10 @@ class AskOperator(HITLOperator):
         self.response_hours = response_hours
 
     def execute(self, context: Context) -> None:
-        """Ask, unless the decision needs no approval, or none could help. A what-if publishes nothing."""
+        """Ask, unless the decision needs no approval, or none could help. A what-if publishes nothing.
+
+        The question stands in Airflow also if the message about it does not go out.
+        """
         if read_what_if(context)[0] or self.question["decision"] not in self.verdicts:
             self.log.info("%s needs nobody's approval", self.question["decision"])
             return
@@ -56,10 +59,19 @@ class AskOperator(HITLOperator):
             context["withheld"] = futile  # type: ignore[typeddict-unknown-key]
             raise AirflowSkipException(futile)
         self.subject, self.body = self.question["subject"], self.question["body"]
+        self.tell_where(context)
+        super().execute(context)
+
+    def tell_where(self, context: Context) -> None:
+        """Send a message that a question waits, and for how long."""
+        from ml.errors import Unavailable
+
         page = self.generate_link_to_ui_from_context(context=context)
         silence = f"Without an answer in {self.response_hours:g} hours: no."
-        tell_of_run(context, f"{self.subject} {silence}\n{page}")
-        super().execute(context)
+        try:
+            tell_of_run(context, f"{self.subject} {silence}\n{page}")
+        except Unavailable as unavailable:
+            self.log.error("%s The question waits under Required Actions, and nobody was told.", unavailable)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, str]:
         """Hand on who has approved it and when; skip what follows if nobody has."""

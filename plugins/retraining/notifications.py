@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, tzinfo
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
 from airflow.sdk import Connection
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 
 SLACK_CONNECTION = "slack_default"
 BACKFILL = "backfill"
-# What a task leaves word under, and the DAG that tells of a run in which none did.
-TOLD, TELLER = "told", "tell_of_failed_runs"
+# What a task leaves word under: that it told, or what did not go out; and the DAG that tells of both then.
+TOLD, UNTOLD, TELLER = "told", "untold", "tell_of_failed_runs"
 UNEXPLAINED = (
     "it did not come to say why. Its process was killed, most often for want of memory, its message did not "
     "go out, or a person marked it as failed: the end of its log says which, or its machine's. Clear it when "
@@ -32,15 +33,23 @@ def notify(context: Any) -> None:
 
     Used as ``on_failure_callback`` of every task and ``on_skipped_callback`` of what moves a label, so that a
     night speaks up once: what depends on a failed task does not fail by itself. The task leaves word that it
-    has told, or why not: of a run that failed without a word `retraining.failed_runs` has a person told.
+    has told, or why not, or what Slack did not take: of that, and of a run that failed without a word,
+    `retraining.failed_runs` has a person told.
     """
+    from ml.errors import Unavailable
+
     if not is_told_by_its_task(context):
         return
     message = describe(context)
     if (context.get("params") or {}).get("what_if"):
         log.warning("%s (not sent: it was a what-if)", message)
     else:
-        tell_of_run(context, message)
+        try:
+            tell_of_run(context, message)
+        except Unavailable as unavailable:
+            log.error("%s (%s It is tried again when the run is over: %s)", message, unavailable, TELLER)
+            leave_word(context, message, UNTOLD)
+            return
     leave_word(context, message)
 
 
@@ -76,9 +85,9 @@ def is_told_by_its_task(context: Any) -> bool:
     return False
 
 
-def leave_word(context: Any, message: str) -> None:
-    """Keep on the task's page what was told, where a listener looks for it when the run has failed."""
-    context["ti"].xcom_push(key=TOLD, value=message)
+def leave_word(context: Any, message: str, word: str = TOLD) -> None:
+    """Keep on the task's page what was told, or was not; a listener looks for it when the run is over."""
+    context["ti"].xcom_push(key=word, value=message)
 
 
 def describe(context: Any) -> str:
@@ -115,10 +124,28 @@ def tell(message: str) -> None:
 
 
 def send(message: str) -> None:
-    """Post to the webhook of the Slack Connection."""
-    from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
+    """Post to the webhook of the Slack Connection; what passes within seconds is waited for.
 
-    SlackWebhookHook(slack_webhook_conn_id=SLACK_CONNECTION).send(text=message)
+    Raises:
+        Unavailable: if Slack did not take it. Only a person could tell whether its webhook was revoked.
+    """
+    from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
+    from slack_sdk.http_retry import builtin_handlers as retries
+
+    from ml.errors import Unavailable
+
+    handlers = [
+        retries.ConnectionErrorRetryHandler(),
+        retries.RateLimitErrorRetryHandler(),
+        retries.ServerErrorRetryHandler(),
+    ]
+    try:
+        SlackWebhookHook(slack_webhook_conn_id=SLACK_CONNECTION, retry_handlers=handlers).send(text=message)
+    except (AirflowException, OSError, HTTPException) as error:
+        raise Unavailable(
+            f"Slack did not take the message: {error}. Expected the webhook of Airflow's Connection "
+            f"{SLACK_CONNECTION!r} to answer 200. If it goes on, see whether the webhook was revoked."
+        ) from error
 
 
 def _why_unsent() -> str:

@@ -1,10 +1,13 @@
-"""A stand-in for Slack's incoming webhooks: it keeps what it is told, and sends nothing anywhere."""
+"""A stand-in for Slack's incoming webhooks: it keeps what it is told, and sends nothing anywhere.
+
+It can refuse, as Slack does where it is overloaded or a webhook was revoked.
+"""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -34,10 +37,12 @@ class Slack:
     Attributes:
         address: of the webhook.
         messages: in the order in which they came.
+        refusals: the status of each request that it does not take, before it takes the next.
     """
 
     address: str
     messages: list[Message] = field(default_factory=list)
+    refusals: Iterator[int] = field(default_factory=lambda: iter(()))
     _news: threading.Condition = field(default_factory=threading.Condition)
 
     def tell(self, text: str) -> None:
@@ -58,10 +63,14 @@ class Slack:
 
 
 @contextmanager
-def running_slack() -> Iterator[Slack]:
-    """Listen on a free port of 127.0.0.1 while the block runs."""
+def running_slack(refusals: Iterable[int] = ()) -> Iterator[Slack]:
+    """Listen on a free port of 127.0.0.1 while the block runs.
+
+    Args:
+        refusals: the status of each request that it does not take at first.
+    """
     server = ThreadingHTTPServer((HOST, 0), _Webhook)
-    slack = Slack(f"http://{HOST}:{server.server_port}/webhook")
+    slack = Slack(f"http://{HOST}:{server.server_port}/webhook", refusals=iter(refusals))
     server.slack = slack  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, name="slack", daemon=True)
     thread.start()
@@ -76,10 +85,13 @@ def running_slack() -> Iterator[Slack]:
 class _Webhook(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.slack.tell(_text(content))  # type: ignore[attr-defined]
-        self.send_response(200)
+        slack: Slack = self.server.slack  # type: ignore[attr-defined]
+        refusal = next(slack.refusals, None)
+        if refusal is None:
+            slack.tell(_text(content))
+        self.send_response(refusal or 200)
         self.end_headers()
-        self.wfile.write(b"ok")
+        self.wfile.write(b"no_service" if refusal else b"ok")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Be quiet."""

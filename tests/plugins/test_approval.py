@@ -14,6 +14,8 @@ from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 from retraining import notifications
 from retraining.approval import AskOperator
 
+from ml import errors
+
 QUESTION = {
     "decision": "PROMOTE",
     "subject": "Let version 2 of clicks answer all users?",
@@ -74,6 +76,22 @@ def test_a_person_is_asked_with_the_evidence_and_told_where(asked: list[dict[str
         ["Reject"],
     )
     assert waiting.value.timeout.total_seconds() == 12 * 3600
+
+
+def test_a_person_is_asked_also_where_slack_takes_no_message(
+    asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(message: str) -> None:
+        raise errors.Unavailable("Slack did not take the message.")
+
+    monkeypatch.setattr(notifications, "tell", refuse)
+
+    with pytest.raises(TaskAwaitingInput):
+        ask().execute(running())
+    [detail] = asked
+    assert detail["subject"] == QUESTION["subject"]
+    logged = capsys.readouterr().out
+    assert "not take the message. The question waits under Required Actions, and nobody was told" in logged
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ pytest.importorskip("airflow", reason="tests of the plugins need Airflow: make i
 from airflow.models import DagRun
 from airflow.models.xcom import XComModel
 from retraining import failed_runs
-from retraining.notifications import TELLER, TOLD, UNEXPLAINED
+from retraining.notifications import TELLER, TOLD, UNEXPLAINED, UNTOLD
 from sqlalchemy.orm import Session
 
 from tests.plugins.metadata import NIGHTS, Metadata
@@ -43,10 +43,21 @@ class Failures(Metadata):
         run.state = "failed"
         failed_runs.on_dag_run_failed(dag_run=run, msg=msg)
 
-    def leave_word(self, run: DagRun, task: str, at: datetime = BEGUN + timedelta(seconds=1)) -> None:
-        """What a task does that says itself why it failed."""
+    def withhold(self, run: DagRun, task: str) -> None:
+        """End a run well of which a task was skipped, as the scheduler does."""
+        for instance in run.get_task_instances(session=self.session):
+            instance.state = "skipped" if instance.task_id == task else "success"
+            instance.start_date = BEGUN
+        run.state = "success"
+        failed_runs.on_dag_run_success(dag_run=run, msg="success")
+
+    def leave_word(
+        self, run: DagRun, task: str, at: datetime = BEGUN + timedelta(seconds=1), key: str = TOLD
+    ) -> None:
+        """What a task does that says itself why it failed, or what Slack did not take."""
         of_run = {"dag_id": run.dag_id, "run_id": run.run_id, "dag_run_id": run.id}
-        self.session.add(XComModel(key=TOLD, task_id=task, value="why", timestamp=at, **of_run))
+        value = "why\nhttp://airflow/log"
+        self.session.add(XComModel(key=key, task_id=task, value=value, timestamp=at, **of_run))
         self.session.flush()
 
     @property
@@ -102,6 +113,32 @@ def test_a_word_of_the_try_before_tells_nothing_of_this_one(metadata: Failures, 
 
     metadata.fail(night, FIRST)
     assert len(metadata.told) == 1
+
+
+def test_a_message_of_a_withheld_night_that_slack_did_not_take_is_told_once(
+    metadata: Failures, night: DagRun
+) -> None:
+    metadata.leave_word(night, THIRD, key=UNTOLD)
+
+    for _ in range(2):
+        metadata.withhold(night, THIRD)
+    assert metadata.told == [{"summary": "why", "url": "http://airflow/log"}]
+
+
+def test_a_message_of_a_failed_night_that_slack_did_not_take_is_told_in_its_own_words(
+    metadata: Failures, night: DagRun
+) -> None:
+    metadata.leave_word(night, FIRST, key=UNTOLD)
+
+    metadata.fail(night, FIRST, SECOND)
+    assert metadata.told == [{"summary": "why", "url": "http://airflow/log"}]
+
+
+def test_a_night_that_was_withheld_and_told_of_needs_no_message(metadata: Failures, night: DagRun) -> None:
+    metadata.leave_word(night, THIRD)
+
+    metadata.withhold(night, THIRD)
+    assert metadata.told == []
 
 
 def test_the_same_failure_is_told_of_once_however_often_the_rest_is_cleared(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -9,12 +11,16 @@ import pytest
 
 pytest.importorskip("airflow", reason="tests of the plugins need Airflow: make install")
 
+from airflow.sdk import RetryAction
 from airflow.sdk.exceptions import AirflowSkipException
 from retraining import notifications
 from retraining.operators import MoveOperator, TellNewsOperator, TellOperator
+from retraining.policies import RETRY_WHERE_IT_HELPS
 
 from deploy.make_env import NO_WEBHOOK
 from ml import errors, steps
+from tests.demo.ports import free_port
+from tests.demo.slack import Slack, running_slack
 
 
 class Task:
@@ -91,18 +97,60 @@ def test_the_task_leaves_word_of_what_was_told(context: dict[str, Any], sent: li
 
 
 @pytest.fixture
-def slack_is_away(sent: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def send(message: str) -> None:
-        raise ConnectionError(message)
+def refuse(connection: Any) -> Iterator[Any]:
+    """Has Slack answer with these statuses before it takes a message."""
+    with ExitStack() as stack:
 
-    monkeypatch.setattr(notifications, "send", send)
+        def refuse(*statuses: int) -> Slack:
+            slack = stack.enter_context(running_slack(statuses))
+            connection("slack_default", conn_type="slackwebhook", password=slack.address)
+            return slack
+
+        yield refuse
+
+
+@pytest.fixture
+def slack_is_away(refuse: Any) -> None:
+    refuse(*[404] * 9)
 
 
 @pytest.mark.usefixtures("slack_is_away")
-def test_a_task_whose_message_does_not_go_out_leaves_no_word(context: dict[str, Any]) -> None:
-    with pytest.raises(ConnectionError):
-        notifications.notify(context)
-    assert context["ti"].word == {}
+def test_a_task_whose_message_does_not_go_out_leaves_it_to_the_listener(
+    context: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    notifications.notify(context)
+
+    assert context["ti"].word == {"untold": notifications.describe(context)}
+    assert "Slack did not take the message: Response body: 'no_service', Status Code: 404" in caplog.text
+    assert "It is tried again when the run is over: tell_of_failed_runs" in caplog.text
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_passes_within_seconds_is_waited_for(refuse: Any, status: int) -> None:
+    slack = refuse(status)
+
+    notifications.send("a night was stopped")
+    assert [message.text for message in slack.messages] == ["a night was stopped"]
+
+
+@pytest.mark.parametrize("statuses", [[503, 503, 503], [404], [502]])
+def test_a_message_that_slack_does_not_take_is_tried_again_by_its_task(
+    refuse: Any, statuses: list[int]
+) -> None:
+    refuse(*statuses)
+    tell = TellOperator(task_id="tell", report={"summary": "21 nights", "url": "http://mlflow"})
+
+    with pytest.raises(errors.Unavailable) as unavailable:
+        tell.execute({})
+    decision = RETRY_WHERE_IT_HELPS.evaluate(unavailable.value, try_number=1, max_tries=3)
+    assert decision.action == RetryAction.RETRY
+
+
+def test_a_slack_that_cannot_be_reached_is_unavailable(connection: Any) -> None:
+    connection("slack_default", conn_type="slackwebhook", password=f"http://127.0.0.1:{free_port()}/webhook")
+
+    with pytest.raises(errors.Unavailable, match=r"refused.*'slack_default' to answer 200"):
+        notifications.send("a night was stopped")
 
 
 @pytest.mark.parametrize("notify", [notifications.notify, notifications.notify_of_first])
@@ -195,7 +243,7 @@ def test_news_are_told_in_one_message_and_no_news_are_skipped(
 
 @pytest.mark.usefixtures("slack_is_away")
 def test_news_that_slack_did_not_take_are_not_marked_as_told(marked: list[tuple[str, list[str]]]) -> None:
-    with pytest.raises(ConnectionError):
+    with pytest.raises(errors.Unavailable):
         TellNewsOperator(task_id="tell", report=NEWS).execute({})
     assert marked == []
 
