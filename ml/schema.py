@@ -90,3 +90,12 @@ class Schema:
     def columns_digest(self) -> str:
         """SHA-256 of the columns' names and types in their order, which decide the bytes of a landed day."""
         return digest_of(list(self.columns.items()))
+
+
+def value_list(schema: schema_pb2.Schema, field: str) -> list[str]:
+    """The values that the schema allows for a text field; empty if it allows any."""
+    domains = {domain.name: domain for domain in schema.string_domain}
+    for feature in schema.feature:
+        if feature.name == field:
+            return list(domains.get(feature.domain, feature.string_domain).value)
+    return []

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field
+from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from ml.config.section import Count, Section
 
 Severity = Literal["stop", "warn"]
+
+# A day without examples is said about no field, so that TFDV has no type for it.
+DATA_MISSING = "DATA_MISSING"
+ANOMALY_TYPES = (*anomalies_pb2.AnomalyInfo.Type.keys(), DATA_MISSING)
 
 
 def _known_time_zone(name: str) -> str:
     if name not in available_timezones():
         raise ValueError(f"expected an IANA time zone such as Europe/Berlin, found {name!r}")
     return name
+
+
+def _known_anomalies(types: dict[str, Severity]) -> dict[str, Severity]:
+    for name in types:
+        if name not in ANOMALY_TYPES:
+            nearest = get_close_matches(name.upper(), ANOMALY_TYPES, n=1, cutoff=0)[0]
+            raise ValueError(
+                f"expected types of anomalies as TFDV names them, found {name!r}; the nearest is {nearest}"
+            )
+    return types
 
 
 class Landing(Section):
@@ -55,13 +71,14 @@ class Validation(Section):
 
     Attributes:
         default: the severity of what is not named below.
-        types: by TFDV's anomaly type, for example ``ENUM_TYPE_UNEXPECTED_STRING_VALUES``.
+        types: by TFDV's anomaly type, for example ``ENUM_TYPE_UNEXPECTED_STRING_VALUES``; ``DATA_MISSING``
+            is a day without examples.
         features: by feature; stronger than ``types``.
         example_count: how many offending records a finding points to.
     """
 
     default: Severity = "stop"
-    types: dict[str, Severity] = Field(default_factory=dict)
+    types: Annotated[dict[str, Severity], AfterValidator(_known_anomalies)] = Field(default_factory=dict)
     features: dict[str, Severity] = Field(default_factory=dict)
     example_count: Count = 5
 

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ml.config.section import Count, Fraction, Positive, Section
+
+
+def _no_truth(value: object) -> object:
+    # YAML reads NO without quotes as false, and the slice of Norway would accept the number 0.
+    if isinstance(value, bool):
+        raise ValueError(f'expected text or a number, found {value}; a word such as NO needs quotes: "NO"')
+    return value
+
+
+Accepted = Annotated[str | int | float, BeforeValidator(_no_truth)]
 
 
 class Slice(Section):
     """A part of the users on which a candidate must not be worse.
 
     Either ``by`` a categorical feature, which gives a slice for each of its values, or ``name`` and
-    ``where`` with the accepted values of each feature.
+    ``where`` with the accepted values of each feature, and nothing of the other form.
     """
 
     by: str | None = None
     name: str | None = None
-    where: dict[str, tuple[str | int | float, ...]] = Field(default_factory=dict)
+    where: dict[str, tuple[Accepted, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
-        if (self.by is None) == (self.name is None or not self.where):
-            raise ValueError("expected either 'by', or 'name' together with 'where'")
+        if bool(self.by) == bool(self.name) or bool(self.name) != bool(self.where):
+            raise ValueError("expected either 'by' alone, or 'name' together with 'where'")
+        if empty := [feature for feature, accepted in self.where.items() if not accepted]:
+            raise ValueError(f"expected the accepted values of {', '.join(empty)}, found an empty list")
         return self
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ml.config import Pipeline
-from ml.schema import ColumnType, Schema
+from ml.schema import ColumnType, Schema, value_list
 
 Lines = Iterator[str]
 KEYS: tuple[ColumnType, ...] = ("string", "int")
 NUMBERS: tuple[ColumnType, ...] = ("int", "float")
+VALUES: dict[ColumnType, tuple[type, ...]] = {"string": (str,), "int": (int,), "float": (int, float)}
 
 
 def find_contradictions(pipeline: Pipeline) -> list[str]:
@@ -84,6 +85,14 @@ def _realised_inputs_that_are_no_features(pipeline: Pipeline, _schema: Schema) -
         yield f"serving.canary.realised.inputs: expected a feature, which requests have, found {name!r}."
 
 
+def _slices_that_no_row_is_in(pipeline: Pipeline, schema: Schema) -> Lines:
+    """An empty slice has too few rows to vote, and so protects nobody."""
+    for slice_ in pipeline.slices:
+        for name, accepted in slice_.where.items():
+            key = f"slices.{slice_.name}.where.{name}"
+            yield from (f"{key}: {wrong}" for value in accepted for wrong in _foreign(value, name, schema))
+
+
 CHECKS: tuple[Callable[[Pipeline, Schema], Lines], ...] = (
     _unknown_fields,
     _wrong_types,
@@ -91,7 +100,20 @@ CHECKS: tuple[Callable[[Pipeline, Schema], Lines], ...] = (
     _the_time_as_a_feature,
     _features_without_threshold,
     _realised_inputs_that_are_no_features,
+    _slices_that_no_row_is_in,
 )
+
+
+def _foreign(value: str | int | float, name: str, schema: Schema) -> Lines:
+    """Why no row of the field has this value, if the schema says so."""
+    kind, listed = schema.columns.get(name), value_list(schema.proto, name)
+    if kind and not isinstance(value, VALUES[kind]):
+        yield f"expected values of type {kind}, as in schema.pbtxt, found {value!r}. Correct it."
+    elif listed and value not in listed:
+        yield (
+            f"expected values that schema.pbtxt lists ({', '.join(listed)}), found {value!r}. Correct it, or "
+            "add it to the list."
+        )
 
 
 def _mentions(pipeline: Pipeline) -> Iterator[tuple[str, str]]:

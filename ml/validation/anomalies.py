@@ -13,6 +13,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 
 from ml.artifact import Artifact
 from ml.config import Pipeline, Severity
+from ml.config.data import DATA_MISSING
 from ml.errors import AnomaliesFound, Misconfigured
 from ml.schema import SERVING, Schema
 from ml.store import Draft
@@ -211,7 +212,7 @@ def _anomalies_in(proto: anomalies_pb2.Anomalies) -> Iterator[Anomaly]:
         yield from (part for part in found if not (missing and part.type == "INVALID_FEATURE_SHAPE"))
     yield from (_anomaly(WHOLE_DAY, reason) for reason in proto.dataset_anomaly_info.reason)
     if proto.data_missing:
-        yield Anomaly(WHOLE_DAY, "DATA_MISSING", "the day holds no examples")
+        yield Anomaly(WHOLE_DAY, DATA_MISSING, "the day holds no examples")
 
 
 def _anomaly(feature: str, reason: anomalies_pb2.AnomalyInfo.Reason) -> Anomaly:

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from ml.schema import Schema
+from ml.schema import Schema, value_list
 from ml.validation import tfdv
-from ml.validation.counts import ValueCounter, present_values, value_list
+from ml.validation.counts import ValueCounter, present_values
 
 QUANTILE_BUCKETS = 100
 QUANTILE_ERROR = 0.001

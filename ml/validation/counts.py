@@ -63,15 +63,6 @@ def counted_fields(pipeline: Pipeline, schema: Schema) -> list[str]:
     return [name for name in schema.columns if name in pipeline.features.categorical or name in listed]
 
 
-def value_list(schema: schema_pb2.Schema, field: str) -> list[str]:
-    """The values that the schema allows for a text field; empty if it allows any."""
-    domains = {domain.name: domain for domain in schema.string_domain}
-    for feature in schema.feature:
-        if feature.name == field:
-            return list(domains.get(feature.domain, feature.string_domain).value)
-    return []
-
-
 def write_counts(counts: Mapping[str, pa.Table], path: Path) -> None:
     """Write ``counts.parquet`` with columns feature, value and count; a feature's rows lie together."""
     with pq.ParquetWriter(path, COUNTS_SCHEMA, compression="zstd") as writer:

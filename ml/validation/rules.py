@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from ml.validation.counts import value_list
+from ml.schema import value_list
 from ml.validation.words import percent
 
 MISSING_TYPES = {

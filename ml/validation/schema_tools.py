@@ -9,9 +9,8 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from ml.config import Pipeline
-from ml.schema import SERVING
+from ml.schema import SERVING, value_list
 from ml.validation.anomalies import TRAINING
-from ml.validation.counts import value_list
 from ml.validation.rules import bounds_of
 from ml.validation.statistics import describe_examples
 from ml.validation.words import percent

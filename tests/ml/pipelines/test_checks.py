@@ -103,3 +103,58 @@ def test_what_cannot_be_joined_or_approved_is_named(folder: Path, serving: str, 
     edit(folder, "  canary: null\n", "")
 
     assert expected in complaint()
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        (
+            'hour: ["7"]',
+            "slices.new_user.where.hour: expected values of type int, as in schema.pbtxt, found '7'",
+        ),
+        ("country: [47]", "slices.new_user.where.country: expected values of type string"),
+        ("device: [phone]", "schema.pbtxt lists (mobile, desktop, tablet), found 'phone'"),
+        ("country: [NO]", 'expected text or a number, found False; a word such as NO needs quotes: "NO"'),
+        ("country: []", "expected the accepted values of country, found an empty list"),
+    ],
+)
+def test_a_slice_that_no_row_can_be_in_is_refused(folder: Path, where: str, expected: str) -> None:
+    edit(folder, "user_type: [new]", where)
+
+    assert expected in complaint()
+
+
+def test_a_slice_may_accept_whole_numbers_of_a_float_and_any_text_that_is_not_listed(folder: Path) -> None:
+    edit(folder, "user_type: [new]", 'price: [3, 4.5], country: ["NO"], hour: [0, 1]')
+
+    assert load_pipeline("views").slices[2].where["country"] == ("NO",)
+
+
+@pytest.mark.parametrize(
+    "slice_",
+    [
+        "{by: device, where: {user_type: [new]}}",
+        "{by: device, name: mobile}",
+        "{name: mobile}",
+        "{where: {device: [mobile]}}",
+        "{}",
+    ],
+)
+def test_a_slice_of_which_a_part_would_not_count_is_refused(folder: Path, slice_: str) -> None:
+    edit(folder, "{by: device}", slice_)
+
+    assert "slices.0: expected either 'by' alone, or 'name' together with 'where'" in complaint()
+
+
+def test_a_misspelt_anomaly_names_the_nearest_that_there_is(folder: Path) -> None:
+    edit(folder, "ENUM_TYPE_UNEXPECTED_STRING_VALUES", "ENUM_TYPE_UNEXPECTED_STRING_VALUE")
+
+    message = complaint()
+    assert "validation.types: expected types of anomalies as TFDV names them" in message
+    assert "the nearest is ENUM_TYPE_UNEXPECTED_STRING_VALUES" in message
+
+
+def test_a_day_without_examples_is_an_anomaly_like_tfdvs_own(folder: Path) -> None:
+    edit(folder, "    SCHEMA_NEW_COLUMN: warn", "    SCHEMA_NEW_COLUMN: warn\n    DATA_MISSING: warn")
+
+    assert load_pipeline("views").validation.types["DATA_MISSING"] == "warn"

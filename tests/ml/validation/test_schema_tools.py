@@ -8,9 +8,8 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from ml.config import Pipeline
-from ml.schema import Schema
+from ml.schema import Schema, value_list
 from ml.validation import diff_schema, infer_schema
-from ml.validation.counts import value_list
 
 from .days import clicks, land, with_column
 
