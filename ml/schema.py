@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -68,6 +69,15 @@ class Schema:
             raise ValueError(f"features {untyped} have no type")
         return cls(proto, {feature.name: COLUMN_TYPES[feature.type] for feature in proto.feature})
 
+    def counted_fields(self, categorical: Collection[str]) -> list[str]:
+        """The fields whose values are counted exactly, in the schema's order.
+
+        Args:
+            categorical: the model's categorical features; besides them, what has a list of values is counted.
+        """
+        listed = {feature.name for feature in self.proto.feature if _has_value_list(feature)}
+        return [name for name in self.columns if name in categorical or name in listed]
+
     @property
     def unserved(self) -> frozenset[str]:
         """Fields that the model server does not receive, by TFDV's rule for the environment SERVING.
@@ -99,3 +109,8 @@ def value_list(schema: schema_pb2.Schema, field: str) -> list[str]:
         if feature.name == field:
             return list(domains.get(feature.domain, feature.string_domain).value)
     return []
+
+
+def _has_value_list(feature: schema_pb2.Feature) -> bool:
+    domain: str | None = feature.WhichOneof("domain_info")
+    return domain in ("string_domain", "domain", "bool_domain") or feature.int_domain.is_categorical

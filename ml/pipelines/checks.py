@@ -78,6 +78,18 @@ def _features_without_threshold(pipeline: Pipeline, _schema: Schema) -> Lines:
             )
 
 
+def _thresholds_on_uncounted_text(pipeline: Pipeline, schema: Schema) -> Lines:
+    """Drift compares how often a text has which value, and of these nobody knows."""
+    counted = schema.counted_fields(pipeline.features.categorical)
+    for name in pipeline.drift.thresholds:
+        if schema.columns.get(name) == "string" and name not in counted:
+            yield (
+                f"drift.thresholds.{name}: expected a number, or text whose values are counted, found text "
+                "whose values are not. Make it a categorical feature, list its values in schema.pbtxt, or "
+                "take its threshold away."
+            )
+
+
 def _realised_inputs_that_are_no_features(pipeline: Pipeline, _schema: Schema) -> Lines:
     canary = pipeline.serving.canary
     inputs = canary.realised.inputs if canary and canary.realised else ()
@@ -99,6 +111,7 @@ CHECKS: tuple[Callable[[Pipeline, Schema], Lines], ...] = (
     _features_that_no_request_has,
     _the_time_as_a_feature,
     _features_without_threshold,
+    _thresholds_on_uncounted_text,
     _realised_inputs_that_are_no_features,
     _slices_that_no_row_is_in,
 )

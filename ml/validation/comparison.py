@@ -10,9 +10,8 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from ml.config import Pipeline
 from ml.schema import Schema
 from ml.validation.cells import pool_rare
-from ml.validation.counts import counted_fields
 from ml.validation.divergence import measure_divergence
-from ml.validation.drift import DayStatistics, cells_of
+from ml.validation.drift import DayStatistics, cells_of, kind_of
 from ml.validation.drift_report import Kind, describe_mover, movers_of
 
 
@@ -117,9 +116,7 @@ def _kind(pipeline: Pipeline, schema: Schema, name: str) -> Kind | None:
     """How a field is compared; None if it differs every day by its nature, or has no known values."""
     if name == pipeline.landing.event_time or name in pipeline.drift.ignored:
         return None
-    if name in counted_fields(pipeline, schema):
-        return "categorical"
-    return "numeric" if schema.columns[name] != "string" else None
+    return kind_of(pipeline, schema, name)
 
 
 def _present(feature: statistics_pb2.FeatureNameStatistics | None) -> int | None:

@@ -13,10 +13,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from tensorflow_metadata.proto.v0 import schema_pb2
-
-from ml.config import Pipeline
-from ml.schema import Schema
 
 COUNTS = "counts.parquet"
 PENDING_ROWS = 1 << 20
@@ -54,15 +50,6 @@ class ValueCounter:
         self._pending = 0
 
 
-def counted_fields(pipeline: Pipeline, schema: Schema) -> list[str]:
-    """The fields that are counted exactly, in the schema's order.
-
-    They are the model's categorical features and what the schema gives a list of values.
-    """
-    listed = {feature.name for feature in schema.proto.feature if _has_value_list(feature)}
-    return [name for name in schema.columns if name in pipeline.features.categorical or name in listed]
-
-
 def write_counts(counts: Mapping[str, pa.Table], path: Path) -> None:
     """Write ``counts.parquet`` with columns feature, value and count; a feature's rows lie together."""
     with pq.ParquetWriter(path, COUNTS_SCHEMA, compression="zstd") as writer:
@@ -80,8 +67,3 @@ def read_counts(statistics: Path, field: str) -> pa.Table | None:
 def present_values(counts: pa.Table) -> pa.Table:
     """The same counts without the row of the missing values."""
     return counts.filter(pc.is_valid(counts["value"]))
-
-
-def _has_value_list(feature: schema_pb2.Feature) -> bool:
-    domain: str | None = feature.WhichOneof("domain_info")
-    return domain in ("string_domain", "domain", "bool_domain") or feature.int_domain.is_categorical

@@ -10,9 +10,10 @@ from pathlib import Path
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from ml.config import Pipeline
+from ml.schema import Schema
 from ml.store import Draft
 from ml.validation.cells import Cells, categorical_cells, numeric_cells
-from ml.validation.counts import counted_fields, read_counts
+from ml.validation.counts import read_counts
 from ml.validation.drift_report import (
     DriftReport,
     FeatureDrift,
@@ -31,6 +32,10 @@ NO_BASELINE = "there is no baseline: no production version was trained by this p
 NOT_IN_STATISTICS = (
     "the statistics of at least one of the days do not have it; a feature that production was not trained on "
     "belongs under drift.ignored until a model with it serves"
+)
+NOT_COUNTED = (
+    "it is text whose values are not counted; make it a categorical feature, list its values in schema.pbtxt "
+    "or take its threshold away"
 )
 
 
@@ -74,17 +79,19 @@ def measure_drift(pipeline: Pipeline, statistics: Path, baseline: Sequence[Path]
 
 def compare_days(pipeline: Pipeline, today: DayStatistics, baseline: Sequence[DayStatistics]) -> DriftReport:
     """Hold every feature that has a threshold against the baseline."""
-    counted = counted_fields(pipeline, pipeline.read_schema())
+    schema = pipeline.read_schema()
     features: list[FeatureDrift] = []
     for name, threshold in sorted(pipeline.drift.thresholds.items()) if baseline else ():
+        kind = kind_of(pipeline, schema, name)
         question = Question(
             feature=name,
-            kind="categorical" if name in counted else "numeric",
+            kind=kind or "categorical",
             threshold_bits=threshold,
             rows=today.rows,
             baseline_rows=sum(day.rows for day in baseline),
         )
-        features.append(_compare(pipeline, question, today, baseline))
+        entry = _compare(pipeline, question, today, baseline) if kind else not_compared(question, NOT_COUNTED)
+        features.append(entry)
     return DriftReport(
         baseline={"days": len(baseline), "rows": sum(day.rows for day in baseline)},
         rows=today.rows,
@@ -105,6 +112,13 @@ def _compare(
     if cells is None:
         return not_compared(question, NOT_IN_STATISTICS)
     return compared(question, cells, pipeline.drift.min_rows)
+
+
+def kind_of(pipeline: Pipeline, schema: Schema, field: str) -> Kind | None:
+    """How a field of the schema is compared; None for text that is not counted: its values are not known."""
+    if field in schema.counted_fields(pipeline.features.categorical):
+        return "categorical"
+    return "numeric" if schema.columns[field] != "string" else None
 
 
 def cells_of(pipeline: Pipeline, feature: str, kind: Kind, days: Sequence[DayStatistics]) -> Cells | None:

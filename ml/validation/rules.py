@@ -45,7 +45,7 @@ class Anomaly:
 
     Attributes:
         feature: the field.
-        type: the name in TFDV's ``AnomalyInfo.Type``.
+        type: the name in TFDV's ``AnomalyInfo.Type``, or `BEYOND_FLOAT32`.
         sentence: TFDV's own description.
     """
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ml.config import Pipeline
 from ml.store import Draft
-from ml.validation.counts import COUNTS, counted_fields, write_counts
+from ml.validation.counts import COUNTS, write_counts
 from ml.validation.examples import count_rows, field_names, read_batches
 from ml.validation.progress import Progress
 from ml.validation.statistics_file import STATISTICS
@@ -48,7 +48,8 @@ def describe_examples(pipeline: Pipeline, examples: Path) -> Description:
 
     schema = pipeline.read_schema()
     names = field_names(examples)
-    collector = Collector(schema, [name for name in counted_fields(pipeline, schema) if name in names])
+    counted = schema.counted_fields(pipeline.features.categorical)
+    collector = Collector(schema, [name for name in counted if name in names])
     progress = Progress(log, "described", count_rows(examples))
     for batch in read_batches(examples, names):
         collector.add(batch)

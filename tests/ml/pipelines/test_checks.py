@@ -158,3 +158,12 @@ def test_a_day_without_examples_is_an_anomaly_like_tfdvs_own(folder: Path) -> No
     edit(folder, "    SCHEMA_NEW_COLUMN: warn", "    SCHEMA_NEW_COLUMN: warn\n    DATA_MISSING: warn")
 
     assert load_pipeline("views").validation.types["DATA_MISSING"] == "warn"
+
+
+def test_a_threshold_on_text_is_refused_until_somebody_counts_its_values(folder: Path) -> None:
+    edit(folder, "    device: 0.05\n", "    device: 0.05\n    session_id: 0.05\n")
+    assert "drift.thresholds.session_id: expected a number, or text whose values are counted" in complaint()
+
+    named = 'name: "session_id"\n  type: BYTES\n'
+    edit(folder, named, named + '  string_domain { value: "one" }\n', "schema.pbtxt")
+    assert load_pipeline("views").drift.thresholds["session_id"] == 0.05

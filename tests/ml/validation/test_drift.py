@@ -155,6 +155,17 @@ def test_a_feature_that_the_baseline_does_not_know_is_a_finding(
     assert all(entry["divergence_bits"] is None for entry in report["features"])
 
 
+def test_text_that_is_not_counted_is_a_finding(measure: Measure, changed: Change, tmp_path: Path) -> None:
+    pipeline = changed("drift", thresholds={"session_id": 0.1})
+    # TFDV describes the field, but knows neither its numbers nor how often it has which value.
+    days = [write_statistics(tmp_path / name, 5000, {"session_id": []}) for name in ("today", "baseline")]
+
+    report = measure(pipeline, *days)
+
+    assert report["undecided"] == report["facts"]["undecided"] == ["session_id"]
+    assert "not counted; make it a categorical feature" in entries(report)["session_id"]["reason"]
+
+
 def test_a_day_without_rows_is_a_finding(
     measure: Measure, two_features: Pipeline, day: Callable[..., Path]
 ) -> None:
