@@ -89,8 +89,8 @@ def _gain(gate: Gate, overall: Section, served_version: int) -> Rule:
     name, expected = f"gain.{gate.metric}", f"at least {gate.min_gain:.2%}, significantly above 0"
     gain = _gain_of(gate, overall)
     if gain is None:
-        why = overall["reason"] or "it was not scored on the same rows"
-        return Rule(name, False, None, expected, "FAIL", f"version {served_version} was not compared: {why}")
+        reason = f"version {served_version} was not compared: {_why_no_gain(gate, overall)}"
+        return Rule(name, False, None, expected, "FAIL", reason)
     reached = gain["relative"] >= gate.min_gain
     passed = reached and gain["p_value"] is not None and gain["p_value"] < 1 - gate.confidence
     reason = f"{_comparison(gate, overall, gain, served_version)}, where {gate.min_gain:.2%} is asked for"
@@ -100,6 +100,13 @@ def _gain(gate: Gate, overall: Section, served_version: int) -> Rule:
         )
     doubt = "" if passed else _doubt(gate, overall["rows"], gain, reached)
     return Rule(name, passed, gain["relative"], expected, "INCONCLUSIVE", reason + doubt)
+
+
+def _why_no_gain(gate: Gate, section: Section) -> str:
+    production = (section["production"] or {}).get(gate.metric)
+    if production and production["value"] == 0:
+        return f"production's {METRICS[gate.metric].title} is 0, of which no gain is a share"
+    return section["reason"] or "it was not scored on the same rows"
 
 
 def _comparison(gate: Gate, overall: Section, gain: Gain, served_version: int) -> str:
@@ -153,7 +160,8 @@ def _slice(gate: Gate, name: str, gain: Gain, lost: bool) -> Rule:
 
 
 def _uncompared_slice(gate: Gate, name: str, section: Section) -> Rule:
-    reason = f"slice {name} has {section['rows']:,} rows and could not be compared: {section['reason']}"
+    why = _why_no_gain(gate, section)
+    reason = f"slice {name} has {section['rows']:,} rows and could not be compared: {why}"
     return Rule(f"slice.{name}.gain.{gate.metric}", False, None, "a comparison", "INCONCLUSIVE", reason)
 
 

@@ -88,6 +88,11 @@ def unmeasured(rows: int, positives: int, reason: str) -> Section:
     return Section(rows=rows, positives=positives, reason=reason, candidate=None, production=None, gain=None)
 
 
+def beside_zero(rows: int = 10_000) -> Section:
+    """Production ranks every negative first: of its AUC of 0 no gain is a share."""
+    return {**section(rows), "production": {"auc": Interval(value=0.0, low=0.0, high=0.0)}}
+
+
 def evaluation(overall: Section, **slices: Section) -> Evaluation:
     return Evaluation(
         holdout={"start": "2026-03-10T19:00:00+00:00", "end": "2026-03-11T00:00:00+00:00"},
@@ -156,6 +161,12 @@ CASES = [
     ("a first below", replace(FIRST, evaluation=evaluation(section(auc=0.5))), "FAIL", "AUC is 0.5000"),
     # --- the gain: min_gain is 0.2 %
     ("production not compared", shown(section()), "FAIL", "was not compared"),
+    (
+        "production at 0",
+        shown(beside_zero()),
+        "FAIL",
+        "not compared: production's AUC is 0, of which no gain is",
+    ),
     ("a gain at the limit", shown(section(gain=gain_of(0.002, 0.0001))), "PASS", "0.20% better"),
     (
         "a gain that may be chance",
@@ -209,6 +220,12 @@ CASES = [
         shown(section(gain=CLEAR_GAIN), tv=unmeasured(900, 0, "0 of 900 rows are positive")),
         "INCONCLUSIVE",
         "slice tv has 900 rows and could not be compared: 0 of 900",
+    ),
+    (
+        "a slice in which production is at 0",
+        shown(section(gain=CLEAR_GAIN), tv=beside_zero(900)),
+        "INCONCLUSIVE",
+        "slice tv has 900 rows and could not be compared: production's AUC is 0, of which no gain is a share",
     ),
 ]
 
