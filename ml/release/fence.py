@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from ml.config import Pipeline
 from ml.errors import Withheld
 from ml.release.versions import Version
 
-# The task that tells what is compared with what: from it on, a run judges anew.
-OF_A_NIGHT, OF_A_TRIAL = "resolve_production", "watch_canary"
+JUDGE_TRIAL_AGAIN = "Judge it again: clear the run from watch_canary on."
 
 
 def check_not_what_if(*variants: Mapping[str, str]) -> None:
@@ -43,7 +43,7 @@ def check_blessing(blessing: Mapping[str, Any]) -> None:
 
 
 def check_fence(
-    candidate: Version, judged_against: int | None, served: Version | None, judge: str = OF_A_NIGHT
+    candidate: Version, judged_against: int | None, served: Version | None, judge_again: str
 ) -> None:
     """Let through only a candidate that was judged against what is served, and has seen newer data.
 
@@ -51,7 +51,7 @@ def check_fence(
         candidate: what would be served.
         judged_against: the version that the evaluation compared it with; None if there was none.
         served: what the model server really serves now.
-        judge: the task from which on its run judges it again.
+        judge_again: what to do to have it judged against what is served now, in words.
 
     Raises:
         Withheld: naming what was expected and what was found.
@@ -60,10 +60,24 @@ def check_fence(
     if number != judged_against:
         raise Withheld(
             f"not published: {candidate.number} was judged against {_named(judged_against)}, but now "
-            f"{_named(number)} is served. Judge it again: clear the run from {judge} on."
+            f"{_named(number)} is served. {judge_again}"
         )
     if stale := why_stale(str(candidate.number), candidate.watermark, served):
         raise Withheld(f"{stale}. Only a newer watermark replaces it.")
+
+
+def judge_night_again(pipeline: Pipeline, candidate: Version) -> str:
+    """How to have a night judged against what is served now. Cleared, it repeats the judgement that it made.
+
+    The day is named by the moment that it begins at: Airflow would read a bare date in its own time zone.
+    """
+    day, start = pipeline.name_of(candidate.window), candidate.window.start.isoformat()
+    return (
+        "A rerun repeats that judgement. To judge it again, give a reason that it has not had: airflow "
+        f"backfill create --dag-id retrain_{pipeline.name} --from-date {start} --to-date {start} "
+        """--reprocess-behavior completed --dag-run-conf '{"refresh_production": "…"}' """
+        f'or python -m ml run --pipeline {pipeline.name} --day {day} --refresh-production "…"'
+    )
 
 
 def why_stale(name: str, watermark: datetime, served: Version | None) -> str:

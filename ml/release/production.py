@@ -16,7 +16,7 @@ from ml.artifact import Artifact, digest_of
 from ml.config import Pipeline
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import Misconfigured, StoreCorrupted
-from ml.release.fence import OF_A_NIGHT, check_fence, check_not_rolled_back
+from ml.release.fence import check_fence, check_not_rolled_back, judge_night_again
 from ml.release.history import Line, canary_on_trial, rolled_back
 from ml.release.known_answers import KnownAnswers
 from ml.release.ledger import Ledger
@@ -175,15 +175,22 @@ class Records:
         candidate: Version,
         judged_against: int | None,
         served: Version | None,
-        judge: str = OF_A_NIGHT,
+        judge_again: str = "",
     ) -> None:
         """Let through only what nobody has rolled back, and what the fence lets through.
+
+        Args:
+            candidate: what would be served.
+            judged_against: the version that it was compared with; None if there was none.
+            served: what is served now.
+            judge_again: see `check_fence`; by default how a night is judged again.
 
         Raises:
             Withheld: as `ml.release.fence` says.
         """
         check_not_rolled_back(candidate, rolled_back(self.ledger.entries()), self.pipeline.name)
-        check_fence(candidate, judged_against, served, judge)
+        again = judge_again or judge_night_again(self.pipeline, candidate)
+        check_fence(candidate, judged_against, served, again)
 
     def check_mirror(self, registry: Registry) -> None:
         """Check that the line which the registry followed last is in the ledger, as it was then.

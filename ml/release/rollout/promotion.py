@@ -15,7 +15,7 @@ from functools import partial
 
 from ml.connections import MlflowConnection, ServingConnection
 from ml.errors import Misconfigured, Withheld
-from ml.release.fence import OF_A_TRIAL
+from ml.release.fence import JUDGE_TRIAL_AGAIN
 from ml.release.ledger import Move
 from ml.release.production import Records, publication_lock
 from ml.release.rollback import RolledBack, WayBack
@@ -94,7 +94,7 @@ def _admit(verdict: Verdict, served: Version | None, records: Records) -> Versio
         return served
     version = find_own_trial(records, verdict.version).version
     try:
-        records.admit(version, verdict.stable, served, OF_A_TRIAL)
+        records.admit(version, verdict.stable, served, JUDGE_TRIAL_AGAIN)
     except Withheld as withheld:
         take_back = f'python -m ml rollout withdraw --pipeline {records.pipeline.name} --reason "…"'
         raise Withheld(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -8,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.artifact import Artifact, Window
+from ml.config import Pipeline
 from ml.errors import Withheld
-from ml.release.fence import check_blessing, check_fence
+from ml.release.fence import JUDGE_TRIAL_AGAIN, check_blessing, check_fence, judge_night_again
 from ml.release.versions import Version, version_number
 
 FIRST_DAY = date(2026, 11, 1)
@@ -24,7 +26,7 @@ def version(day: int, count: int = 1) -> Version:
 
 def passes(candidate: Version, judged_against: int | None, served: Version | None) -> bool:
     try:
-        check_fence(candidate, judged_against, served)
+        check_fence(candidate, judged_against, served, JUDGE_TRIAL_AGAIN)
     except Withheld:
         return False
     return True
@@ -40,12 +42,12 @@ def test_a_newer_model_that_was_judged_against_what_is_served_passes():
 
 def test_a_model_of_an_older_day_is_stale():
     with pytest.raises(Withheld, match=r"STALE: 20261101001 has seen data up to 2026-11-02"):
-        check_fence(version(0), version(1).number, version(1))
+        check_fence(version(0), version(1).number, version(1), JUDGE_TRIAL_AGAIN)
 
 
 def test_another_model_of_the_same_day_is_stale():
     with pytest.raises(Withheld, match="STALE"):
-        check_fence(version(1, count=2), version(1).number, version(1))
+        check_fence(version(1, count=2), version(1).number, version(1), JUDGE_TRIAL_AGAIN)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,21 @@ def test_a_model_that_was_judged_against_another_version_is_refused(
     judged_against: int | None, served: Version | None
 ):
     with pytest.raises(Withheld, match=r"judged against .* Judge it again"):
-        check_fence(version(9), judged_against, served)
+        check_fence(version(9), judged_against, served, JUDGE_TRIAL_AGAIN)
+
+
+def test_a_night_is_judged_again_for_a_new_reason_and_named_by_the_moment_it_begins_at(pipeline: Pipeline):
+    landing = pipeline.landing.model_copy(update={"time_zone": "Asia/Tokyo"})
+    east = pipeline.model_copy(update={"landing": landing})
+    window = Window.of_day(date(2026, 11, 20), "Asia/Tokyo")
+    candidate = replace(version(19), window=window)
+
+    said = judge_night_again(east, candidate)
+
+    moment = "2026-11-19T15:00:00+00:00"
+    assert f"--dag-id retrain_{east.name} --from-date {moment} --to-date {moment} --reprocess" in said
+    assert """--dag-run-conf '{"refresh_production": "…"}'""" in said
+    assert said.endswith(f'run --pipeline {east.name} --day 2026-11-20 --refresh-production "…"')
 
 
 @given(st.lists(st.tuples(DAYS, DAYS), max_size=30))
