@@ -42,7 +42,7 @@ lint: install  ## Style, types, import contracts
 	@.venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy && PYTHONPATH=plugins .venv/bin/lint-imports
 
 lock: install  ## Compile requirements.in into requirements.txt
-	@.venv/bin/uv pip compile --quiet --python-version 3.11 --no-emit-index-url --no-header \
+	@.venv/bin/uv pip compile --quiet --python $(RUN) --python-version 3.11 --no-emit-index-url --no-header \
 		requirements.in --output-file requirements.txt
 
 env:  ## Write .env with generated secrets for docker-compose.yaml

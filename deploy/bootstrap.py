@@ -34,8 +34,17 @@ def main() -> None:
     if not (VENV / "bin" / "uv").exists():
         run(str(VENV / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", pinned_uv())
     print("Installing the locked packages (about 4 GB on disk, compiled for fast imports) ...", flush=True)
-    run(str(VENV / "bin" / "uv"), "pip", "sync", "--quiet", "--compile-bytecode", str(LOCK))
+    install_locked()
     STAMP.write_text(wanted)
+
+
+def install_locked() -> None:
+    """Make ``.venv`` hold what the lock says and nothing else, whichever other one the shell has active.
+
+    Without being told, uv would take that one, and empty it.
+    """
+    uv, python = VENV / "bin" / "uv", VENV / "bin" / "python"
+    run(str(uv), "pip", "sync", "--quiet", "--compile-bytecode", "--python", str(python), str(LOCK))
 
 
 def find_python() -> str:

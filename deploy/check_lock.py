@@ -18,8 +18,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         again = Path(directory) / "requirements.txt"
         again.write_text(lock)
-        uv = ROOT / ".venv" / "bin" / "uv"
-        command = [uv, "pip", "compile", *OPTIONS, "requirements.in", "--output-file", again]
+        uv, python = ROOT / ".venv" / "bin" / "uv", ROOT / ".venv" / "bin" / "python"
+        asked = ["--python", python, "requirements.in", "--output-file", again]
+        command = [uv, "pip", "compile", *OPTIONS, *asked]
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         difference = list(
             difflib.unified_diff(lock.splitlines(), again.read_text().splitlines(), lineterm="", n=0)
