@@ -73,6 +73,15 @@ class Features(Section):
         return tuple(sorted([*self.categorical, *self.numeric]))
 
     @model_validator(mode="after")
+    def _both_parts(self) -> Self:
+        if not self.wide or not self.deep:
+            raise ValueError(
+                "expected wide and deep to name a feature each, found "
+                f"{len(self.wide)} wide and {len(self.deep)} deep; add one to the empty part"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _declared_and_used(self) -> Self:
         used = {*self.wide, *self.deep, *(name for cross in self.crossed for name in cross.features)}
         if both := set(self.categorical) & set(self.numeric):

@@ -69,6 +69,15 @@ class Floors(Section):
     calibration_low: Positive
     calibration_high: Positive
 
+    @model_validator(mode="after")
+    def _room_between(self) -> Self:
+        if self.calibration_low >= self.calibration_high:
+            raise ValueError(
+                "expected calibration_low to be below calibration_high, found "
+                f"{self.calibration_low:g} and {self.calibration_high:g}; no candidate could pass"
+            )
+        return self
+
 
 class Gate(Section):
     """When a candidate may replace production.

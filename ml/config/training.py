@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ml.config.section import Count, Fraction, Positive, Section
 
@@ -16,7 +16,7 @@ class Training(Section):
         window_days: how many days, ending with the run's day, it learns from.
         holdout_fraction: the last part of the day, by event time, which it is judged on.
         epochs: passes over the window.
-        batch_size: examples a step over all workers.
+        batch_size: examples a step over all workers, which share them evenly.
         workers: processes of the MultiWorkerMirroredStrategy on this machine.
         hidden_units: widths of the perceptron's layers.
         dropout: share of units dropped in training.
@@ -43,3 +43,12 @@ class Training(Section):
     seed: int = 1
     max_restarts: Annotated[int, Field(ge=0)] = 2
     checkpoint_steps: Count = 200
+
+    @model_validator(mode="after")
+    def _even_shares(self) -> Self:
+        if self.batch_size % self.workers:
+            raise ValueError(
+                f"expected batch_size to be a multiple of workers, found {self.batch_size} examples for "
+                f"{self.workers} workers; change one of the two"
+            )
+        return self

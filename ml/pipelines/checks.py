@@ -105,6 +105,13 @@ def _slices_that_no_row_is_in(pipeline: Pipeline, schema: Schema) -> Lines:
             yield from (f"{key}: {wrong}" for value in accepted for wrong in _foreign(value, name, schema))
 
 
+def _slices_that_are_named_twice(pipeline: Pipeline, _schema: Schema) -> Lines:
+    names = [(slice_.by, slice_.name) for slice_ in pipeline.slices]
+    for by, name in dict.fromkeys(names):
+        if names.count((by, name)) > 1:
+            yield f"slices: expected {(by or name)!r} once, found it more than once. Rename or remove one."
+
+
 CHECKS: tuple[Callable[[Pipeline, Schema], Lines], ...] = (
     _unknown_fields,
     _wrong_types,
@@ -114,6 +121,7 @@ CHECKS: tuple[Callable[[Pipeline, Schema], Lines], ...] = (
     _thresholds_on_uncounted_text,
     _realised_inputs_that_are_no_features,
     _slices_that_no_row_is_in,
+    _slices_that_are_named_twice,
 )
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml.config import Pipeline
-from ml.errors import DataRejected, Misconfigured, NoRecords
+from ml.errors import DataRejected, NoRecords
 from ml.features.fitting import Fitting
 from ml.store import Draft
 from ml.training.data import TrainingData
@@ -28,9 +28,8 @@ def make_plan(pipeline: Pipeline, data: TrainingData, draft: Draft) -> Plan:
     Raises:
         NoRecords: if no row is left to train on.
         DataRejected: if the labels are not 0 and 1, or are all the same.
-        Misconfigured: if the settings contradict each other or a column is missing.
+        Misconfigured: if a column is missing.
     """
-    check_settings(pipeline)
     started = time.monotonic()
     rows = TrainingRows(
         pipeline.features.names, pipeline.label, pipeline.landing.event_time, data.holdout.start_ms
@@ -52,25 +51,6 @@ def make_plan(pipeline: Pipeline, data: TrainingData, draft: Draft) -> Plan:
     )
     log.info("fitted %d features on %d rows", len(pipeline.features.names), plan.examples)
     return plan
-
-
-def check_settings(pipeline: Pipeline) -> None:
-    """Refuse settings that no model can be trained with.
-
-    Raises:
-        Misconfigured: saying which key to change.
-    """
-    training, features = pipeline.training, pipeline.features
-    if training.batch_size % training.workers:
-        raise Misconfigured(
-            f"training.batch_size is {training.batch_size}, which {training.workers} workers cannot share "
-            "evenly; expected a multiple of training.workers. Change one of the two."
-        )
-    if not features.wide or not features.deep:
-        raise Misconfigured(
-            "features.wide and features.deep must each name a feature; found "
-            f"{len(features.wide)} wide and {len(features.deep)} deep. Add one to the empty part."
-        )
 
 
 def _row_groups(data: TrainingData, rows: TrainingRows) -> Iterator[RowGroup]:

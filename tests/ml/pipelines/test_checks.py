@@ -146,6 +146,16 @@ def test_a_slice_of_which_a_part_would_not_count_is_refused(folder: Path, slice_
     assert "slices.0: expected either 'by' alone, or 'name' together with 'where'" in complaint()
 
 
+@pytest.mark.parametrize(
+    ("twice", "expected"),
+    [("{by: device}", "expected 'device' once"), ("{name: new_user, where: {os: [ios]}}", "'new_user' once")],
+)
+def test_a_slice_that_is_named_twice_is_refused(folder: Path, twice: str, expected: str) -> None:
+    edit(folder, "  - {by: country}", f"  - {twice}")
+
+    assert expected in complaint()
+
+
 def test_a_misspelt_anomaly_names_the_nearest_that_there_is(folder: Path) -> None:
     edit(folder, "ENUM_TYPE_UNEXPECTED_STRING_VALUES", "ENUM_TYPE_UNEXPECTED_STRING_VALUE")
 

@@ -47,6 +47,12 @@ def test_an_unknown_pipeline_lists_those_that_there_are() -> None:
             ["['visitor']", "neither under categorical nor under numeric"],
         ),
         ("model: clicks", "model: Clicks!", ["serving.model", "'Clicks!'"]),
+        ("workers: 1", "workers: 3", ["training: expected batch_size", "256 examples for 3 workers"]),
+        (
+            "calibration_low: 0.8",
+            "calibration_low: 1.25",
+            ["gate.floors: expected calibration_low to be below", "1.25 and 1.25"],
+        ),
     ],
 )
 def test_a_wrong_setting_names_file_key_expected_and_found(
@@ -116,11 +122,20 @@ def test_the_environment_overrides_one_pipeline(folder: Path, monkeypatch: pytes
 
 
 def test_the_override_of_one_pipeline_is_stronger(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RETRAIN_CLICKS__TRAINING__WORKERS", "3")
+    monkeypatch.setenv("RETRAIN_CLICKS__TRAINING__WORKERS", "8")
     monkeypatch.setenv("RETRAIN_TRAINING__WORKERS", "2")
     monkeypatch.setenv("RETRAIN_VIEWS__TRAINING__WORKERS", "4")
 
-    assert [load_pipeline(name).training.workers for name in pipeline_names()] == [3, 4]
+    assert [load_pipeline(name).training.workers for name in pipeline_names()] == [8, 4]
+
+
+@pytest.mark.parametrize(("part", "found"), [("WIDE", "0 wide and 14 deep"), ("DEEP", "13 wide and 0 deep")])
+def test_a_model_without_one_of_its_parts_is_refused(
+    monkeypatch: pytest.MonkeyPatch, part: str, found: str
+) -> None:
+    monkeypatch.setenv(f"RETRAIN_CLICKS__FEATURES__{part}", "[]")
+
+    assert f"features: expected wide and deep to name a feature each, found {found}" in complaint("clicks")
 
 
 def test_a_misspelt_override_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

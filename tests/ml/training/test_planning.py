@@ -13,7 +13,7 @@ from ml.store import Draft
 from ml.training import TrainingData
 from ml.training.plan import Plan
 from ml.training.planning import make_plan
-from tests.ml.small_pipeline import HOLDOUT, land, row, small_pipeline, table
+from tests.ml.small_pipeline import HOLDOUT, land, row, table
 
 
 @pytest.fixture
@@ -98,20 +98,3 @@ def test_a_column_that_was_not_landed_is_named(
 
     with pytest.raises(Misconfigured, match="no column price"):
         make_plan(pipeline, TrainingData([day], HOLDOUT), draft)
-
-
-def test_a_batch_that_the_workers_cannot_share_is_refused(
-    tmp_path: Path, data: TrainingData, draft: Draft
-) -> None:
-    with pytest.raises(Misconfigured, match=r"training\.batch_size"):
-        make_plan(small_pipeline(tmp_path / "odd", workers=3), data, draft)
-
-
-@pytest.mark.parametrize("part", ["wide", "deep"])
-def test_a_model_without_one_of_its_parts_is_refused(
-    pipeline: Pipeline, data: TrainingData, draft: Draft, part: str
-) -> None:
-    features = pipeline.features.model_copy(update={part: ()})
-
-    with pytest.raises(Misconfigured, match=rf"features\.{part}"):
-        make_plan(pipeline.model_copy(update={"features": features}), data, draft)
