@@ -149,7 +149,10 @@ def realised_words(lines: Iterable[Line]) -> dict[int, Line]:
 
 
 def judged_day(word: Line) -> str:
-    """The day of a word's evidence, ``store:<pipeline>/realised/<day>-<key>``."""
+    """The day in the address of a word's evidence: ``store:<pipeline>/realised/<day>-<key>``.
+
+    Good for putting words in order; clocks twelve hours ahead of UTC name the day otherwise.
+    """
     return str(word["evidence"]).rpartition("/")[2].rpartition("-")[0]
 
 

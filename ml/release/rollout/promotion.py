@@ -97,8 +97,9 @@ def _admit(verdict: Verdict, served: Version | None, records: Records) -> Versio
         records.admit(version, verdict.stable, served, JUDGE_TRIAL_AGAIN)
     except Withheld as withheld:
         take_back = f'python -m ml rollout withdraw --pipeline {records.pipeline.name} --reason "…"'
+        said = str(withheld).rstrip(".")
         raise Withheld(
-            f"{withheld} Meanwhile {version.number} stays on trial; to take it back: {take_back}"
+            f"{said}. Meanwhile {version.number} stays on trial; or take it back: {take_back}"
         ) from withheld
     return version
 

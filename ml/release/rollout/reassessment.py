@@ -123,14 +123,22 @@ def _mirror(realised: Artifact, records: Records, mlflow: MlflowConnection) -> N
         registry = Registry(client, records.pipeline.serving.model)
         for trial in content["trials"]:
             logged = registry.find_logged(_version(trial["version"], records).model["digest"])
-            registry.tag(logged, _tags(words[trial["version"]]))
+            registry.tag(logged, _tags(words[trial["version"]], records))
             if logged.run_id:
                 client.log_batch(logged.run_id, metrics=list(_metrics(trial, content["day"])))
                 client.log_artifact(logged.run_id, str(file), f"realised/{content['day']}")
 
 
-def _tags(word: Line) -> dict[str, str]:
-    return {DAY: judged_day(word), VERDICT: word["verdict"], REASONS: word["reason"]}
+def _tags(word: Line, records: Records) -> dict[str, str]:
+    return {DAY: _day(word, records), VERDICT: word["verdict"], REASONS: word["reason"]}
+
+
+def _day(word: Line, records: Records) -> str:
+    """The day that a word is about, by the pipeline's clocks."""
+    pipeline, address = records.pipeline, judged_day(word)
+    found = (one.identity for one in records.store.manifests(pipeline.name, "realised", address))
+    names = (pipeline.name_of(one.window) for one in found if one.uri == word["evidence"])
+    return next(names, address)
 
 
 def _metrics(trial: dict[str, Any], day: str) -> Iterator[Metric]:

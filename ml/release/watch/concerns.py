@@ -29,12 +29,14 @@ class Concern:
         at_once: told by the first look that finds it. Others may pass by themselves, such as a server's
             restart, and are told by the second.
         over: what is told when it is over; may be empty.
+        hides_others: whether nothing else could be looked at, so that no other is known to be over.
     """
 
     key: str
     text: str
     at_once: bool = False
     over: str = ""
+    hides_others: bool = False
 
 
 class Notebook:
@@ -86,7 +88,8 @@ def tell_once(found: Sequence[Concern], before: Record | None, now: datetime) ->
         kept[concern.key] = {"since": since, "told": told}
         owed |= {concern.over} if told and concern.over else set()
     # What has become another concern that ends by the same words is not over.
-    over = owed - {concern.over for concern in found}
+    hidden = any(concern.hides_others for concern in found)
+    over = set() if hidden else owed - {concern.over for concern in found}
     news += sorted(over)
     seen_at = before["seen_at"] if before else None
     return news, {"concerns": kept, "owed": sorted(owed - over), "seen_at": seen_at, "untold": news}

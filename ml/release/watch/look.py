@@ -104,7 +104,8 @@ def look(records: Records, servers: Servers, now: datetime) -> Look:
         compared = reconcile(records, servers.serving, servers.mlflow, servers.canary)
         lines = records.ledger.entries()
     except RetrainingError as error:
-        return Look(concerns=(Concern("ledger", f"{name}: {error}", at_once=True),))
+        blind = Concern("ledger", f"{name}: {error}", at_once=True, hides_others=True)
+        return Look(concerns=(blind,))
     concerns, standing = _differences(name, compared), None
     try:
         with ModelServer(servers.serving, setting.model) as server:

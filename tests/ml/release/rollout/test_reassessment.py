@@ -29,11 +29,12 @@ NOBODY = ServingConnection(
 )
 
 
-@pytest.fixture
-def records(pipeline: Pipeline, store: Store) -> Records:
-    """Of a pipeline with a canary."""
+@pytest.fixture(params=["UTC", "Pacific/Auckland"])
+def records(pipeline: Pipeline, store: Store, request: pytest.FixtureRequest) -> Records:
+    """Of a pipeline with a canary; in New Zealand's summer the middle of a day is the day before in UTC."""
+    landing = pipeline.landing.model_copy(update={"time_zone": request.param})
     serving = pipeline.serving.model_copy(update={"canary": Canary()})
-    return Records(pipeline.model_copy(update={"serving": serving}), store)
+    return Records(pipeline.model_copy(update={"landing": landing, "serving": serving}), store)
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def mlflow(tmp_path: Path) -> MlflowConnection:
 
 def judged(records: Records, version: Version, day: int, *verdicts: str) -> Artifact:
     """What the clicks of a day came to: a verdict for each of the version's trials."""
-    window = Window.of_day(date(2026, 11, day), "UTC")
+    window = Window.of_day(date(2026, 11, day), records.pipeline.landing.time_zone)
     trials = [
         {
             "version": version.number,

@@ -53,6 +53,18 @@ def test_what_becomes_another_of_its_kind_is_told_and_is_not_over():
     assert news_of([silent], [silent], [torn], [], [])[2:] == [[], ["they agree"], []]
 
 
+def test_nothing_is_called_over_by_a_look_that_could_not_see_it():
+    differs = Concern("difference", "they differ", over="they agree")
+    blind = Concern("ledger", "the ledger is damaged", at_once=True, hides_others=True)
+
+    assert news_of([differs], [differs], [blind], [differs], [])[1:] == [
+        ["they differ"],
+        ["the ledger is damaged"],
+        [],
+        ["they agree"],
+    ]
+
+
 def test_what_a_person_must_know_at_once_does_not_wait():
     assert news_of([GONE_BACK], [GONE_BACK], []) == [["it went back"], [], []]
 
