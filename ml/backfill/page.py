@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import timedelta
 
-from rich.console import Console
 from rich.table import Table
 
 from ml.backfill.day_plan import DayPlan
 from ml.backfill.findings import PRODUCTION, causes
 from ml.backfill.plan import Plan
+from ml.terminal import render
 
-WIDTH = 132  # what the log in Airflow shows of a line on a laptop
 COLUMNS = ("day", "landed", "topic", "would be made", "why", "time", "published")
 
 
@@ -21,18 +19,12 @@ def render_plan(plan: Plan, width: int | None = None) -> str:
 
     Args:
         plan: as `ml.backfill.plan_backfill` returns it.
-        width: in characters; by default that of the terminal, or ``WIDTH`` where there is none.
+        width: of the table in characters; by default `ml.terminal.terminal_width`.
     """
-    console = Console(width=width or (None if sys.stdout.isatty() else WIDTH))
     table = Table(*COLUMNS, title=f"Backfill of {plan['pipeline']}", title_justify="left", show_lines=True)
     for day in plan["days"]:
         table.add_row(*_cells(day))
-    with console.capture() as captured:
-        console.print(table)
-        for finding in plan["findings"]:
-            console.print(f"! {finding}", markup=False, highlight=False)
-        console.print(plan["summary"], markup=False, highlight=False)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+    return render(table, width, [*(f"! {finding}" for finding in plan["findings"]), plan["summary"]])
 
 
 def _cells(day: DayPlan) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from ml.errors import Misconfigured
 from ml.terminal import render_table
 
 Line = dict[str, Any]
+LEDGER_COLUMNS = ("line", "time", "event", "action", "label", "from", "to", "who", "verdict", "reason")
 
 
 def add_to(commands: Any) -> None:
@@ -54,8 +55,7 @@ def list_ledger(chosen: argparse.Namespace) -> str:
         return json.dumps(lines, indent=2)
     if not lines:
         return f"nothing of {chosen.pipeline} was published yet: the ledger is empty"
-    columns = ("line", "time", "event", "action", "label", "from", "to", "who", "verdict", "reason")
-    return render_table([{**line, "time": line["time"][:19]} for line in lines], columns)
+    return render_table([{**line, "time": line["time"][:19]} for line in lines], LEDGER_COLUMNS)
 
 
 def set_golden(chosen: argparse.Namespace) -> str:
