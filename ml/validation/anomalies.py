@@ -20,7 +20,7 @@ from ml.store import Draft
 from ml.validation.examples import field_names
 from ml.validation.kept_schema import keep_schema
 from ml.validation.offenders import Example, find_offenders
-from ml.validation.rules import Anomaly, rule_of
+from ml.validation.rules import BEYOND_FLOAT32, Anomaly, numbers_beyond_float32, rule_of
 from ml.validation.statistics_file import read_statistics
 
 log = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ def validate_examples(
     keep_schema(pipeline, draft.path)
     described = read_statistics(statistics)
     found = _broken_in(pipeline, schema, described, draft.path)
+    found |= {anomaly: [TRAINING, SERVING] for anomaly in numbers_beyond_float32(pipeline, described)}
     day = _Day(pipeline, schema.proto, examples, int(described.datasets[0].num_examples))
     findings = [day.finding(anomaly, environments) for anomaly, environments in found.items()]
     findings += [day.new_column(field, count) for field, count in unknown_fields.items()]
@@ -166,6 +167,8 @@ class _Day:
         return None, f"the model server does not receive this field, but the schema asks for it; {advice}", []
 
     def _severity(self, anomaly: Anomaly) -> Severity:
+        if anomaly.type == BEYOND_FLOAT32:
+            return "stop"  # no setting makes it fit to train on
         by_type = self._validation.types.get(anomaly.type, self._validation.default)
         return self._validation.features.get(anomaly.feature, by_type)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
+from ml.config import Pipeline
 from ml.schema import value_list
 from ml.validation.words import percent
 
@@ -22,6 +24,9 @@ MISSING_TYPES = {
 }
 SMALL_TYPES = {"INT_TYPE_SMALL_INT", "FLOAT_TYPE_SMALL_FLOAT", "BOOL_TYPE_SMALL_INT"}
 BIG_TYPES = {"INT_TYPE_BIG_INT", "FLOAT_TYPE_BIG_FLOAT", "BOOL_TYPE_BIG_INT"}
+# Not TFDV's: JSON and Parquet hold doubles, a model takes single precision.
+BEYOND_FLOAT32 = "BEYOND_FLOAT32"
+GREATEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,10 @@ RULES = {
     "UNEXPECTED_DATA_TYPE": Rule(pc.is_valid, "have values of another type than the schema's"),
     "FLOAT_TYPE_HAS_NAN": NOT_FINITE,
     "FLOAT_TYPE_HAS_INF": NOT_FINITE,
+    BEYOND_FLOAT32: Rule(
+        lambda values: pc.greater(pc.abs(values), GREATEST_FLOAT32),
+        f"are further from 0 than {GREATEST_FLOAT32:.1e}, the most that a model's number (float32) can be",
+    ),
 }
 
 
@@ -80,6 +89,16 @@ def rule_of(anomaly: Anomaly, schema: schema_pb2.Schema) -> Rule | None:
     if anomaly.type == "ENUM_TYPE_UNEXPECTED_STRING_VALUES":
         return _is_listed(value_list(schema, anomaly.feature))
     return RULES.get(anomaly.type)
+
+
+def numbers_beyond_float32(
+    pipeline: Pipeline, statistics: statistics_pb2.DatasetFeatureStatisticsList
+) -> Iterator[Anomaly]:
+    """The numeric features with a value that would be infinite to a model; one of these spoils the mean."""
+    for feature in statistics.datasets[0].features:
+        name, numbers = feature.path.step[0], feature.num_stats
+        if name in pipeline.features.numeric and max(-numbers.min, numbers.max) > GREATEST_FLOAT32:
+            yield Anomaly(name, BEYOND_FLOAT32, "it has numbers that a model cannot take")
 
 
 def bounds_of(feature: schema_pb2.Feature) -> tuple[float, float]:

@@ -161,7 +161,8 @@ def test_late_events_are_of_the_day_but_arrive_hours_after_it(day):
 
 
 def test_damage_is_what_it_says_and_as_frequent_as_asked(day):
-    damaged = replace(day, corruption=Corruption(negative_quantity=0.02, missing_item=0.01, not_json=0.03))
+    corruption = Corruption(negative_quantity=0.02, missing_item=0.01, not_json=0.03, immense_price=0.02)
+    damaged = replace(day, corruption=corruption)
     [block] = damaged.blocks()
     for value, damage in zip(render(damaged, block), block.damage, strict=True):
         if damage == Damage.NOT_JSON:
@@ -171,9 +172,10 @@ def test_damage_is_what_it_says_and_as_frequent_as_asked(day):
             record = json.loads(value)
             assert (record["quantity"] == -1) == (damage == Damage.NEGATIVE_QUANTITY)
             assert ("item_id" not in record) == (damage == Damage.MISSING_ITEM)
+            assert (record["price"] > 3.5e38) == (damage == Damage.IMMENSE_PRICE)
 
     shares = np.bincount(block.damage) / len(block)
-    assert shares == pytest.approx([0.02, 0.01, 0.03, 0.94], abs=0.005)
+    assert shares == pytest.approx([0.02, 0.01, 0.03, 0.02, 0.92], abs=0.005)
 
 
 def test_damage_changes_no_other_record(day):

@@ -38,7 +38,7 @@ DAYS = [
         DAMAGED,
         RECORDS,
         seed=2,
-        corruption=Corruption(negative_quantity=0.01, missing_item=0.01, not_json=0.01),
+        corruption=Corruption(negative_quantity=0.01, missing_item=0.01, not_json=0.01, immense_price=0.001),
     ),
     Day(SECOND, RECORDS, seed=3, behaviour="reversed"),
 ]
@@ -97,7 +97,7 @@ def test_the_first_night_is_served(world: World, first: Night) -> None:
 def test_a_damaged_night_stops_before_training_and_leaves_serving_alone(world: World, damaged: Night) -> None:
     anomalies = world.store.read_json(damaged.walk.made["anomalies"])
 
-    assert {finding["feature"] for finding in anomalies["findings"]} == {"item_id", "quantity"}
+    assert {finding["feature"] for finding in anomalies["findings"]} == {"item_id", "price", "quantity"}
     assert damaged.walk.made.keys() == {"production", "examples", "statistics", "drift_report", "anomalies"}
     assert not list(world.store.root.glob(f"clicks/model/{DAMAGED}*"))
     assert damaged.withheld.startswith("not published, PAUSED: anomalies stopped the run: item_id: ")

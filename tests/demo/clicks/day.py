@@ -35,7 +35,8 @@ class Damage(IntEnum):
     NEGATIVE_QUANTITY = 0
     MISSING_ITEM = 1
     NOT_JSON = 2
-    NONE = 3
+    IMMENSE_PRICE = 3
+    NONE = 4
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,18 @@ class Corruption:
         negative_quantity: ``quantity`` is -1.
         missing_item: the required ``item_id`` is absent.
         not_json: the record is cut off in the middle.
+        immense_price: ``price`` is a number that no single precision holds.
     """
 
     negative_quantity: float = 0.0
     missing_item: float = 0.0
     not_json: float = 0.0
+    immense_price: float = 0.0
 
     def draw(self, rng: np.random.Generator, size: int) -> Ints:
         """The damage of each of ``size`` records, as values of Damage."""
-        bounds = np.cumsum([self.negative_quantity, self.missing_item, self.not_json])
+        shares = [self.negative_quantity, self.missing_item, self.not_json, self.immense_price]
+        bounds = np.cumsum(shares)
         return np.searchsorted(bounds, rng.random(size), side="right")
 
 

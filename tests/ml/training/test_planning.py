@@ -91,6 +91,16 @@ def test_a_label_that_is_neither_0_nor_1_is_rejected(
         make_plan(pipeline, TrainingData([day], HOLDOUT), draft)
 
 
+@pytest.mark.parametrize("price", [1e39, -1e39])
+def test_a_number_that_no_model_can_take_is_named_with_its_day(
+    pipeline: Pipeline, draft: Draft, day: Path, price: float
+) -> None:
+    land(table([row(), row(bought=1), row(price=price)]), day)
+
+    with pytest.raises(DataRejected, match=rf"1 of 2 rows of {day}/part-00001.* 'price' .*float_domain"):
+        make_plan(pipeline, TrainingData([day], HOLDOUT), draft)
+
+
 def test_a_column_that_was_not_landed_is_named(
     pipeline: Pipeline, draft: Draft, day: Path, rows: pa.Table
 ) -> None:

@@ -96,6 +96,31 @@ def test_a_number_out_of_range_is_named_with_counts_and_offsets(validate: Valida
     }
 
 
+@pytest.mark.parametrize("immense", [1e39, -1e39, 1e150])
+def test_a_number_that_no_model_can_take_stops_the_day_whatever_the_settings_say(
+    validate: Validate, changed: Callable[..., Pipeline], immense: float
+) -> None:
+    settings = changed("validation", default="warn", features={"item_ctr": "warn", "price": "warn"})
+    table = clicks(500)
+    prices = np.array(table["price"])
+    prices[7] = immense
+
+    anomalies = validate(with_column(table, "price", prices), settings)
+
+    [finding] = [each for each in anomalies["findings"] if each["type"] == "BEYOND_FLOAT32"]
+    assert (anomalies["stop"], finding["feature"], finding["severity"]) == (True, "price", "stop")
+    assert finding["description"].startswith("1 of 500 examples are further from 0 than 3.4e+38, the most")
+    assert finding["examples"] == [{"partition": 1, "offset": 1002, "value": immense}]
+
+
+def test_the_greatest_number_that_a_model_can_take_is_none_to_stop_for(validate: Validate) -> None:
+    table = clicks(500)
+    prices = np.array(table["price"])
+    prices[7] = np.finfo(np.float32).max
+
+    assert validate(with_column(table, "price", prices))["findings"] == []
+
+
 def test_a_missing_required_value_is_said_once(validate: Validate) -> None:
     users = [None if at == 7 else f"u{at}" for at in range(500)]
 
