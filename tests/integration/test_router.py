@@ -625,6 +625,15 @@ def counted(prometheus: Prometheus) -> tuple[Any, ...]:
     )
 
 
+# A version, which is not for users, a question and a path that are none, and a scanner's: nobody's mistake.
+ASTRAY = (
+    f"/v1/models/{MODEL}/versions/2:predict",
+    f"/v1/models/{MODEL}:classify",
+    f"/models/{MODEL}:predict",
+    "/favicon.ico",
+)
+
+
 @pytest.mark.skipif(not is_monitoring_installed(), reason=INSTALL_MONITORING)
 def test_what_no_track_was_asked_for_is_counted_by_who_is_to_blame(tracks, tmp_path):
     models, written = tracks.serving.models_dir, mistaken(tmp_path / "written", "attempt")
@@ -636,9 +645,15 @@ def test_what_no_track_was_asked_for_is_counted_by_who_is_to_blame(tracks, tmp_p
         foreign = httpx.post(f"{router.rest}/v1/models/{MODEL}/labels/canary:predict", json=body())
         large = httpx.post(f"{router.rest}{PATH}", content=b" " * 3_000_000)
         no_http = said(router, b"what is this?\r\n\r\n")
+        astray = [httpx.post(f"{router.rest}{path}", json=body()).status_code for path in ASTRAY]
+        controls = Client(router.grpc, router.rest)
+        with pytest.raises(Exception, match="ask a model server itself"):
+            controls.reload()
+        controls.close()
         expected = {
             ("router_own_failures_total", ""): 2,
-            ("router_turned_away_total", "rest"): 1,
+            ("router_turned_away_total", "rest"): 1 + len(ASTRAY[:-1]),
+            ("router_turned_away_total", "grpc"): 1,
             ("router_turned_away_total", ""): 2,
             ("router_unread_lines_total", ""): 0,
         }
@@ -647,6 +662,7 @@ def test_what_no_track_was_asked_for_is_counted_by_who_is_to_blame(tracks, tmp_p
     assert "500 Internal Server Error" in broken[0]
     assert "status: 500" in broken[1]
     assert (foreign.status_code, large.status_code) == (404, 413)
+    assert set(astray) == {404}
     assert no_http.startswith(b"HTTP/1.1 400 ")
     errors = router.process.log.read_text()
     assert errors.count("a mistake in the router: TypeError") == 2
