@@ -14,7 +14,15 @@ from airflow.listeners import hookimpl
 from sqlalchemy import select
 from sqlalchemy.orm import object_session
 
-from retraining.notifications import BACKFILL, TELLER, TOLD, UNTOLD, describe_stop, name_run
+from retraining.notifications import (
+    BACKFILL,
+    TELLER,
+    TOLD,
+    UNTOLD,
+    describe_stop,
+    is_one_of_many,
+    name_run,
+)
 from retraining.queued_runs import is_there, queue_run
 
 WATCHES = "watch_"
@@ -75,7 +83,7 @@ def tell_of_silent_failure(dag_run: Any) -> None:
         return
     session.flush()
     failed = failed_tasks(session, dag_run)
-    if not failed or has_told(session, dag_run) or is_one_of_many(session, dag_run):
+    if not failed or has_told(session, dag_run) or is_known(session, dag_run):
         return
     start_message(session, failed[0], describe_failure(dag_run, failed[0]))
 
@@ -114,15 +122,15 @@ def read_words(session: Any, dag_run: Any, *keys: str) -> list[tuple[Any, str]]:
     return [(task, word) for task, word in session.execute(left)]
 
 
-def is_one_of_many(session: Any, dag_run: Any) -> bool:
-    """Whether the look before has failed too, of what looks every few minutes."""
+def is_known(session: Any, dag_run: Any) -> bool:
+    """Whether the look before has just failed too, of what looks every few minutes."""
     from airflow.models import DagRun
 
     if not dag_run.dag_id.startswith(WATCHES):
         return False
     earlier = (DagRun.dag_id == dag_run.dag_id, DagRun.run_after < dag_run.run_after)
-    before = select(DagRun.state).where(*earlier).order_by(DagRun.run_after.desc()).limit(1)
-    return bool(session.scalar(before) == FAILED)
+    before = select(DagRun.state, DagRun.end_date).where(*earlier).order_by(DagRun.run_after.desc()).limit(1)
+    return is_one_of_many(session.execute(before).first(), dag_run)
 
 
 def describe_failure(dag_run: Any, task: Any) -> dict[str, str]:

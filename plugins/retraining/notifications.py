@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +20,8 @@ UNEXPLAINED = (
     "go out, or a person marked it as failed: the end of its log says which, or its machine's. Clear it when "
     "that is mended"
 )
+# Of what looks every few minutes: what failed longer ago, as before a pause, is no reason to be silent now.
+IN_A_ROW = timedelta(minutes=15)
 # No name below it ever exists (RFC 6761). `make env` writes one until a person gives a webhook's address.
 NOWHERE = ".invalid"
 
@@ -65,13 +67,24 @@ def notify_of_first(context: Any) -> None:
     """Tell of the first failure in a row only: for what runs every few minutes, and would page every time."""
     if not is_told_by_its_task(context):
         return
-    before = context["ti"].get_previous_dagrun()
-    if before is not None and before.state == "failed":
+    if is_one_of_many(context["ti"].get_previous_dagrun(), context["dag_run"]):
         message = describe(context)
         log.warning("%s (not sent: the run before has failed too)", message)
         leave_word(context, message)
     else:
         notify(context)
+
+
+def is_one_of_many(before: Any, run: Any) -> bool:
+    """Whether the run before has failed too, and this one follows it by minutes.
+
+    Args:
+        before: ``state`` and ``end_date`` of the run before; None if there is none.
+        run: the run, with ``run_after``.
+    """
+    if before is None or before.state != "failed" or before.end_date is None:
+        return False
+    return bool(run.run_after - before.end_date <= IN_A_ROW)
 
 
 def is_told_by_its_task(context: Any) -> bool:

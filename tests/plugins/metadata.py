@@ -51,7 +51,7 @@ class Metadata:
         return backfill
 
     def add_night(
-        self, backfill: Backfill | None, number: int = 0, dag_id: str = NIGHTS, **conf: str
+        self, backfill: Backfill | None, number: float = 0, dag_id: str = NIGHTS, **conf: str
     ) -> DagRun:
         """Begin the night of this day, counted from the first, with these parameters."""
         dag_id = backfill.dag_id if backfill else dag_id

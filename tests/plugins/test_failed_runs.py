@@ -19,6 +19,7 @@ from tests.plugins.metadata import NIGHTS, Metadata
 WATCH, OTHERS = "watch_clicks", "somebody_elses"
 FIRST, SECOND, THIRD = "land_examples", "train_candidate", "push_model"
 BEGUN = datetime(2026, 11, 2, 2, tzinfo=timezone.utc)
+FIVE_MINUTES = 1 / 288  # of a day
 BY_HAND = "Dag Run's state was manually set to `failed`."
 
 
@@ -40,7 +41,7 @@ class Failures(Metadata):
             task.start_date, task.end_date = BEGUN, ended.get(task.task_id)
         for task in words:
             self.leave_word(run, task)
-        run.state = "failed"
+        run.state, run.end_date = "failed", run.run_after + timedelta(minutes=1)
         failed_runs.on_dag_run_failed(dag_run=run, msg=msg)
 
     def withhold(self, run: DagRun, task: str) -> None:
@@ -181,10 +182,17 @@ def test_a_dag_of_somebody_else_is_left_alone(metadata: Failures) -> None:
 
 def test_of_many_looks_that_fail_in_a_row_the_first_is_told(metadata: Failures) -> None:
     for number in range(3):
-        metadata.fail(metadata.add_night(None, number, dag_id=WATCH), FIRST)
+        metadata.fail(metadata.add_night(None, number * FIVE_MINUTES, dag_id=WATCH), FIRST)
 
     [told] = metadata.told
     assert told["summary"].startswith("watch_clicks, scheduled__2026-11-01T00:00:00+00:00: stopped at ")
+
+
+def test_the_first_look_that_fails_after_a_pause_is_told(metadata: Failures) -> None:
+    for number in (0, 21, 21 + FIVE_MINUTES):
+        metadata.fail(metadata.add_night(None, number, dag_id=WATCH), FIRST)
+
+    assert ["2026-11-01T00:00" in told["summary"] for told in metadata.told] == [True, False]
 
 
 def test_a_failure_that_nobody_can_be_told_of_is_in_the_schedulers_log(session: Session) -> None:

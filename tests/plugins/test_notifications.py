@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,6 +22,8 @@ from ml import errors, steps
 from tests.demo.ports import free_port
 from tests.demo.slack import Slack, running_slack
 
+NOW = datetime(2026, 3, 10, 2, tzinfo=timezone.utc)
+
 
 class Task:
     """The little of a task instance that a message is made of, and of the run before."""
@@ -29,14 +31,14 @@ class Task:
     dag_id, task_id, run_id, log_url = "retrain_clicks", "land_examples", "by_hand", "http://airflow/log"
 
     def __init__(self) -> None:
-        self.before: str | None = None
+        self.before: SimpleNamespace | None = None
         self.word: dict[str, str] = {}
 
     def xcom_push(self, key: str, value: str) -> None:
         self.word[key] = value
 
     def get_previous_dagrun(self) -> Any:
-        return self.before and SimpleNamespace(state=self.before)
+        return self.before
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def context() -> dict[str, Any]:
     return {
         "ti": Task(),
         "dag": SimpleNamespace(timezone=ZoneInfo("Europe/Berlin")),
-        "dag_run": SimpleNamespace(run_type="scheduled"),
+        "dag_run": SimpleNamespace(run_type="scheduled", run_after=NOW),
         "data_interval_start": datetime(2026, 3, 9, 23, tzinfo=timezone.utc),
         "exception": errors.NoRecords("empty"),
     }
@@ -248,15 +250,31 @@ def test_news_that_slack_did_not_take_are_not_marked_as_told(marked: list[tuple[
     assert marked == []
 
 
-@pytest.mark.parametrize(("before", "count"), [(None, 1), ("success", 1), ("failed", 0)])
+@pytest.mark.parametrize(
+    ("before", "ended", "count"),
+    [
+        ("success", timedelta(minutes=-4), 1),
+        ("failed", timedelta(minutes=-4), 0),
+        # It hung until after this one was due.
+        ("failed", timedelta(minutes=4), 0),
+        ("failed", timedelta(days=-21), 1),
+    ],
+    ids=["the first", "in a row", "slowly in a row", "after a pause"],
+)
 def test_of_many_failures_in_a_row_the_first_is_told(
-    context: dict[str, Any], sent: list[str], before: str | None, count: int
+    context: dict[str, Any], sent: list[str], before: str, ended: timedelta, count: int
 ) -> None:
-    context["ti"].before = before
+    context["ti"].before = SimpleNamespace(state=before, end_date=NOW + ended)
 
     notifications.notify_of_first(context)
     assert len(sent) == count
     assert context["ti"].word == {"told": notifications.describe(context)}
+
+
+def test_the_failure_of_the_first_look_of_all_is_told(context: dict[str, Any], sent: list[str]) -> None:
+    notifications.notify_of_first(context)
+
+    assert len(sent) == 1
 
 
 def test_without_a_slack_connection_the_message_is_logged(
