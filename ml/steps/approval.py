@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml.artifact import Artifact
 from ml.day import Day
+from ml.errors import Withheld
 from ml.identities import identify_pushed_model
 from ml.store import Store
 
@@ -15,11 +16,30 @@ if TYPE_CHECKING:
 Question = dict[str, str]
 # The decision about a night whose publication is done: running it again moves nothing, so nobody is asked.
 PUSHED = "PUSHED"
+# The answer where there is no task that asks: the pipeline names no verdict, or a person runs the command.
+NOT_ASKED = {"needless": "nobody is asked"}
 
 
 def said_of(approval: dict[str, str] | None) -> str:
-    """The ledger's words for who has approved a move and when; empty if nobody was asked."""
-    return f"approved by {approval['by']} at {approval['at']}" if approval else ""
+    """The ledger's words for who has approved a move and when; empty if nobody had to be asked.
+
+    Args:
+        approval: who has approved it (``by``) and when (``at``), or why it is ``needless``; None if the task
+            that asks handed nothing on.
+
+    Raises:
+        Withheld: if somebody had to be asked and no name is on record. A question that was passed over is
+            no approval.
+    """
+    if approval and approval.get("by"):
+        return f"approved by {approval['by']} at {approval['at']}"
+    if approval and approval.get("needless"):
+        return ""
+    raise Withheld(
+        "not published: nobody's approval is on record. Expected a name and a time from the task "
+        "ask_for_approval; marked as success by hand, it hands on neither. Serving stays as it was: clear "
+        "that task, and answer its question."
+    )
 
 
 def describe_night(blessing: Artifact, logged: dict[str, Any]) -> Question:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml.connections import MlflowConnection, PrometheusConnection, ServingConnection
 from ml.errors import Withheld
-from ml.steps.approval import said_of
+from ml.steps.approval import NOT_ASKED, said_of
 from ml.steps.records import records_of
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def promote_canary(
         judgement: ``version``, ``stable`` (what it was compared with), ``summary`` (why) and ``evidence``; of
             `watch_canary` also ``reasons``.
         run: who asks; by default the user of the operating system. Where a person was asked before, its
-            ``approval`` says who has approved it (``by``) and when (``at``).
+            ``approval`` says who has approved it (``by``) and when (``at``), or is None if that task was
+            passed over.
         serving: stable's model server.
         mlflow: where the registry is.
         canary: the canary's model server, if it has one of its own.
@@ -104,14 +105,16 @@ def promote_canary(
         ``summary`` and ``url`` to tell people, ``version``, ``previous`` and ``aliased``.
 
     Raises:
-        Withheld: if it is not on trial, or another version is served now than it was compared with.
+        Withheld: if it is not on trial, if an approval is missing, or if another version is served now than
+            it was compared with.
     """
     from ml.release.rollout.promotion import Verdict, promote_canary
     from ml.release.rollout.tracks import Tracks
 
+    approved = said_of((run or {}).get("approval", NOT_ASKED))
     records, version = records_of(pipeline), int(judgement["version"])
     tracks = Tracks.of(records.pipeline, serving, canary)
-    reasons = "; ".join(filter(None, [said_of(run and run.get("approval")), judgement["summary"]]))
+    reasons = "; ".join(filter(None, [approved, judgement["summary"]]))
     wish = _wish({**judgement, "summary": reasons}, run)
     verdict = Verdict(version, judgement["stable"], wish)
     done = promote_canary(verdict, records, tracks, mlflow)

@@ -10,7 +10,7 @@ from ml.connections import MlflowConnection, ServingConnection
 from ml.day import Day
 from ml.errors import Misconfigured
 from ml.identities import identify_blessing, identify_production, identify_pushed_model
-from ml.steps.approval import said_of
+from ml.steps.approval import NOT_ASKED, said_of
 from ml.training_window import read_training_rows
 from ml.what_if import current_what_if
 
@@ -112,7 +112,7 @@ def log_to_mlflow(
 def push_model(
     blessing: Artifact,
     logged: dict[str, Any],
-    approval: dict[str, str] | None = None,
+    approval: dict[str, str] | None = NOT_ASKED,
     *,
     serving: ServingConnection,
     mlflow: MlflowConnection,
@@ -125,22 +125,25 @@ def push_model(
     Args:
         blessing: the verdict; what was judged, and against what, follows from its inputs.
         logged: the night's MLflow run, because only a logged model is published.
-        approval: who has approved it (``by``) and when (``at``), for the ledger; None if nobody was asked.
+        approval: who has approved it (``by``) and when (``at``), for the ledger, or why that is ``needless``;
+            None if the task that asks was passed over.
         serving: the model server.
         mlflow: where the registry is.
         canary: the canary's model server, if it has one of its own.
 
     Raises:
-        Withheld: if the gate or the watermark fence says no, and in a what-if; serving stays as it was.
+        Withheld: if the gate or the watermark fence says no, if an approval is missing, and in a what-if;
+            serving stays as it was.
     """
     from ml import release
 
     day = Day.of_artifact(blessing)
     release.check_not_what_if(day.variant, day.store.manifest(blessing).identity.variant)
     release.check_blessing(day.store.read_json(blessing))
+    approved = said_of(approval)
     run = logged["night"]
     who = run["key"] if run["url"] else ""
-    push = replace(_push_of(day, blessing), who=who, approval=said_of(approval))
+    push = replace(_push_of(day, blessing), who=who, approval=approved)
     pushed = day.store.produce(
         identify_pushed_model(day, blessing, push.model),
         lambda draft: _publish(day, push, (serving, canary), mlflow, draft),

@@ -47,20 +47,26 @@ class AskOperator(HITLOperator):
         self.verdicts = list(verdicts)
         self.response_hours = response_hours
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: Context) -> dict[str, str] | None:
         """Ask, unless the decision needs no approval, or none could help. A what-if publishes nothing.
 
         The question stands in Airflow also if the message about it does not go out.
+
+        Returns:
+            Why nobody need be asked. Without any answer, as when a person marks the task as success, nothing
+            is published.
         """
         if read_what_if(context)[0] or self.question["decision"] not in self.verdicts:
-            self.log.info("%s needs nobody's approval", self.question["decision"])
-            return
+            needless = f"{self.question['decision']} needs nobody's approval"
+            self.log.info("%s", needless)
+            return {"needless": needless}
         if futile := self.question.get("futile"):
             context["withheld"] = futile  # type: ignore[typeddict-unknown-key]
             raise AirflowSkipException(futile)
         self.subject, self.body = self.question["subject"], self.question["body"]
         self.tell_where(context)
         super().execute(context)
+        return None
 
     def tell_where(self, context: Context) -> None:
         """Send a message that a question waits, and for how long."""
@@ -86,7 +92,7 @@ class AskOperator(HITLOperator):
 
 
 def ask_for_approval(question: XComArg, verdicts: Sequence[str], response_hours: float) -> XComArg:
-    """Make the task that asks; what it hands on says who has approved it and when, or is None."""
+    """Make the task that asks; it hands on who has approved it and when, or why that is needless."""
     task = AskOperator(
         task_id="ask_for_approval",
         question=question,

@@ -100,9 +100,10 @@ def test_a_person_is_asked_also_where_slack_takes_no_message(
     ids=["another decision", "a what-if"],
 )
 def test_nobody_is_asked_about_anything_else(asked, question, params) -> None:
-    ask(**question).execute(running(**params))
+    answer = ask(**question).execute(running(**params))
 
     assert asked == []
+    assert answer == {"needless": f"{question.get('decision', 'PROMOTE')} needs nobody's approval"}
 
 
 def test_a_night_of_a_backfill_asks_in_airflow_and_sends_no_message(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,13 @@ import pytest
 from ml import steps
 from ml.artifact import Artifact, Window
 from ml.config import Pipeline
+from ml.connections import MlflowConnection, ServingConnection
 from ml.day import Day
+from ml.errors import Withheld
 from ml.identities import identify_pushed_model
+from ml.manifest import Identity
 from ml.release import Records
+from ml.steps.approval import NOT_ASKED, said_of
 from ml.store import Store
 from tests.ml.release.conftest import produce
 from tests.ml.release.published import publish
@@ -63,3 +68,48 @@ def test_a_night_that_is_older_than_what_serves_says_that_no_approval_helps(reco
     assert question["decision"] == "PAUSED"
     assert f"STALE: {ASKED} has seen data up to" in question["futile"]
     assert f"and {newer.number}, which is served" in question["futile"]
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> dict[str, Any]:
+    """Servers that nobody may ask: they are nowhere."""
+    serving = ServingConnection(
+        rest="http://nowhere.invalid",
+        grpc="nowhere.invalid:1",
+        models_dir=tmp_path,
+        server_models_dir=tmp_path,
+        config_file=tmp_path / "models.config",
+    )
+    return {"serving": serving, "mlflow": MlflowConnection(uri="http://nowhere.invalid")}
+
+
+NAMELESS = [None, {}, {"by": "", "at": "2026-11-21T07:00:00+00:00"}]
+
+
+@pytest.mark.parametrize("approval", NAMELESS)
+def test_a_blessed_night_is_withheld_if_the_task_that_asks_was_passed_over(
+    records: Records, servers: dict[str, Any], approval: Any
+) -> None:
+    window = Window.of_day(ASKED, records.pipeline.landing.time_zone)
+    blessed = {"verdict": "PASS", "publish": True, "reasons": []}
+    identity = Identity("blessing", "clicks", window, {}, {})
+    blessing = records.store.produce(identity, lambda draft: draft.write_json(blessed))
+
+    with pytest.raises(Withheld, match="nobody's approval is on record"):
+        steps.push_model(blessing, {"night": {}}, approval, **servers)
+
+
+@pytest.mark.parametrize("approval", NAMELESS)
+def test_a_promotion_is_withheld_if_the_task_that_asks_was_passed_over(
+    records: Records, servers: dict[str, Any], approval: Any
+) -> None:
+    judgement = {"version": "20261120001", "stable": "20261119001", "summary": "better"}
+    run = {"key": "rollout_clicks/1", "url": "http://airflow", "approval": approval}
+
+    with pytest.raises(Withheld, match="clear that task, and answer its question"):
+        steps.promote_canary("clicks", judgement, run, **servers)
+
+
+def test_the_ledger_names_who_approved_and_nobody_where_nobody_had_to() -> None:
+    assert said_of({"by": "ann", "at": "2026-11-21T07:00"}) == "approved by ann at 2026-11-21T07:00"
+    assert said_of({"needless": "FAIL needs nobody's approval"}) == said_of(NOT_ASKED) == ""
