@@ -1,4 +1,7 @@
-"""One message about a run that failed without a word, as when its task was killed; started by a listener."""
+"""One message about a run that failed without a word, as when its task was killed; started by a listener.
+
+Or a message about a run, failed or withheld, that Slack did not take when its task sent it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ REPORT = Param(
 
 with DAG(
     dag_id=TELLER,
-    description="Tell of a run that could not say itself why it failed",
+    description="Tell of a run that could not tell itself what happened",
     schedule=None,
     is_paused_upon_creation=False,
     render_template_as_native_obj=True,
