@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from confluent_kafka import ElectionType, KafkaError, KafkaException, TopicPartition
@@ -80,7 +81,7 @@ class Topics:
     def delete_records(self, name: str, partition: int, before: int) -> None:
         """Delete all records before an offset, as retention would; -1 deletes all."""
         place = TopicPartition(name, partition, before)
-        self._admin.delete_records([place])[place].result(REQUEST_SECONDS)
+        self._ask_leader(lambda: self._admin.delete_records([place])[place], place)
 
     def lowest_offset(self, name: str, partition: int) -> int:
         """The lowest offset that a partition still has, or its end if nothing is left."""
@@ -154,16 +155,25 @@ class Topics:
             raise error
 
     def _begins_at(self, place: TopicPartition, before: int, first: OffsetSpec) -> bool:
-        """Whether the first offset is ``before`` or more; not yet, while the client looks for a leader."""
-        try:
-            return self._offset_of(place, first) >= before
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError._NOENT:
-                raise
-            return False
+        return self._offset_of(place, first) >= before
 
     def _offset_of(self, place: TopicPartition, first: OffsetSpec) -> int:
-        return int(self._admin.list_offsets({place: first})[place].result(REQUEST_SECONDS).offset)
+        return int(self._ask_leader(lambda: self._admin.list_offsets({place: first})[place], place).offset)
+
+    def _ask_leader(self, ask: Callable[[], Future[Any]], place: TopicPartition) -> Any:
+        """The answer, once the client finds the leader; a node that has just come back knows it late."""
+        answers: list[Any] = []
+
+        def is_answered() -> bool:
+            try:
+                answers.append(ask().result(REQUEST_SECONDS))
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError._NOENT:
+                    raise
+            return bool(answers)
+
+        self._wait_until(is_answered, f"leading {place.topic}")
+        return answers[0]
 
     def _is_led(self, name: str, partitions: int) -> bool:
         found = self.leaders(name)
