@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from ml.removal import Address
+
 GOLDEN = "golden"
 
 Line = Mapping[str, Any]
@@ -153,7 +155,7 @@ def judged_day(word: Line) -> str:
 
     Good for putting words in order; clocks twelve hours ahead of UTC name the day otherwise.
     """
-    return str(word["evidence"]).rpartition("/")[2].rpartition("-")[0]
+    return Address.of(word["evidence"]).day
 
 
 def _outweighs(word: Line, before: Line | None) -> bool:
