@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ml.config import Categorical, Features, Numeric
+from ml.errors import DataRejected
 from ml.features.columns import MISSING_TEXT, Rows, as_numbers, column_of
 from ml.features.spec import CategoricalSpec, FeatureSpec, NumericSpec
 from ml.schema import ColumnType
@@ -44,16 +45,22 @@ class Fitting:
         self._moments = {name: Moments() for name in features.numeric}
         self._samples: dict[str, list[Numbers]] = {name: [] for name in features.numeric}
 
-    def add(self, rows: Rows) -> None:
+    def add(self, rows: Rows, source: str = "this block") -> None:
         """Take one more block.
+
+        Args:
+            rows: the block.
+            source: where they come from, as a message names it.
 
         Raises:
             Misconfigured: if a feature's column is missing.
+            DataRejected: if a number is infinite to a model: it would spoil the mean.
         """
         for name, counts in self._values.items():
             counts.add(column_of(rows, name))
         for name, numeric in self._features.numeric.items():
             values = as_numbers(column_of(rows, name))
+            _check_finite(values, name, source)
             self._moments[name].add(scaled(values[~np.isnan(values)], numeric.scale))
             self._samples[name].append(values[-self._rows % self._stride :: self._stride])
         self._rows += rows.num_rows
@@ -138,6 +145,17 @@ class Moments:
         """The population's standard deviation; 1 where the values do not vary."""
         deviation = math.sqrt(self.squares / self.count) if self.count else 0.0
         return deviation or 1.0
+
+
+def _check_finite(values: np.ndarray[Any, Any], name: str, source: str) -> None:
+    """Validation stops a day for this; one that was let through before it looked is stopped here."""
+    if beyond := int(np.count_nonzero(np.isinf(values))):
+        raise DataRejected(
+            f"{beyond} of {len(values)} rows of {source} have a {name!r} that is infinite to a model, whose "
+            f"numbers (float32) end at {np.finfo(np.float32).max:.1e}. Mend what writes them. To train "
+            f"without the day, bound {name!r} in schema.pbtxt, as in float_domain {{ max: 1000000 }}: "
+            "validation then looks at the days again, stops this one, and later nights leave it out by name."
+        )
 
 
 def scaled(values: np.ndarray[Any, Any], scale: str) -> Numbers:

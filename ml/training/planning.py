@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 
 from ml.config import Pipeline
 from ml.errors import DataRejected, NoRecords
-from ml.features.columns import as_numbers, column_of
 from ml.features.fitting import Fitting
 from ml.store import Draft
 from ml.training.data import TrainingData
@@ -37,7 +36,7 @@ def make_plan(pipeline: Pipeline, data: TrainingData, draft: Draft) -> Plan:
     )
     groups = list(_row_groups(data, rows))
     fitting = Fitting(pipeline.features, pipeline.read_schema().columns, sum(group.rows for group in groups))
-    counted = [_fit(rows, group, fitting, [*pipeline.features.numeric]) for group in groups]
+    counted = [_fit(rows, group, fitting) for group in groups]
     _check_counts(counted, data)
     draft.measurements["fit_seconds"] = round(time.monotonic() - started, 3)
     plan = Plan(
@@ -65,26 +64,13 @@ def _row_groups(data: TrainingData, rows: TrainingRows) -> Iterator[RowGroup]:
                 yield RowGroup(path=path, index=index, day=day, rows=size, positives=0)
 
 
-def _fit(rows: TrainingRows, group: RowGroup, fitting: Fitting, numeric: Sequence[str]) -> RowGroup:
+def _fit(rows: TrainingRows, group: RowGroup, fitting: Fitting) -> RowGroup:
     count = positives = 0
     for block in rows.blocks(group.path, group.index):
-        for name in numeric:
-            _check_numbers(column_of(block, name), name, group.path)
-        fitting.add(block)
+        fitting.add(block, str(group.path))
         count += block.num_rows
         positives += _positives(block.column(block.schema.names.index(rows.label)), rows.label, group.path)
     return group.model_copy(update={"rows": count, "positives": positives})
-
-
-def _check_numbers(column: pa.Array, name: str, path: Path) -> None:
-    """Validation stops a day for this; one that was let through before it looked is stopped here."""
-    if beyond := int(np.count_nonzero(np.isinf(as_numbers(column)))):
-        raise DataRejected(
-            f"{beyond} of {len(column)} rows of {path} have a {name!r} that is infinite to a model, whose "
-            f"numbers (float32) end at {np.finfo(np.float32).max:.1e}. Mend what writes them. To train "
-            f"without the day, bound {name!r} in schema.pbtxt, as in float_domain {{ max: 1000000 }}: "
-            "validation then looks at the days again, stops this one, and later nights leave it out by name."
-        )
 
 
 def _positives(labels: pa.Array, name: str, path: Path) -> int:
