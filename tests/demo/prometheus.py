@@ -187,6 +187,6 @@ def _scaled(written: str, factor: float) -> str:
 
 def _is_ready(address: str) -> bool:
     try:
-        return httpx.get(f"{address}/-/ready", timeout=CALL_SECONDS).is_success
+        return httpx.get(f"{address}/-/ready", timeout=CALL_SECONDS).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
